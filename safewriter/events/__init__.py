@@ -1,0 +1,31 @@
+"""Read event files back: records, faults, events, curves, and how a run stands.
+
+No content of a file makes these functions raise, hang, or take memory that does not lie in the
+file. A file is read up to the size it has when reading begins, so one that is still being written
+can be read at any time. Importing this does not import torch.
+"""
+
+from __future__ import annotations
+
+from ._events import Scalars, event_files, read_events, read_scalars, value_kind
+from ._records import Record, Verdict, read_records
+from ._status import RunStatus, run_record, run_status
+from ._summary import Fault, RunSummary, TagSummary, summarise
+
+__all__ = [
+    "Fault",
+    "Record",
+    "RunStatus",
+    "RunSummary",
+    "Scalars",
+    "TagSummary",
+    "Verdict",
+    "event_files",
+    "read_events",
+    "read_records",
+    "read_scalars",
+    "run_record",
+    "run_status",
+    "summarise",
+    "value_kind",
+]
