@@ -35,6 +35,14 @@ def write_run(directory: Path, steps: int = 5) -> None:
         writer.add_text("note", "hello", 0)
 
 
+def is_over(process: psutil.Process) -> bool:
+    """Tell whether a process runs no more; whoever adopted it may take its time to collect it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_readers_read_every_scalar_of_a_run_and_of_a_tree(tmp_path):
     """One run gives tags and points; a log directory gives runs by their relative path."""
     write_run(tmp_path / "a", steps=2000)
@@ -112,8 +120,7 @@ def test_server_leaves_no_process_behind(tmp_path: Path, reader: Reader):
         started = set(psutil.Process().children(recursive=True)) - before
         assert len(started) == {"fast": 2, "python": 1}[reader]
         raise ZeroDivisionError
-    _, alive = psutil.wait_procs(started, timeout=10)
-    assert not alive
+    wait_until(lambda: all(is_over(process) for process in started))
 
 
 def test_run_python_returns_what_the_script_did(tmp_path):
@@ -144,7 +151,7 @@ def test_run_python_ends_a_process_at_its_deadline(tmp_path):
     with pytest.raises(AssertionError, match=r"(?s)after 2 s.*so far.*script\.py.*line 6"):
         run_python(script, deadline=2)
     pid = int((tmp_path / "pid").read_text())
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+    wait_until(lambda: not psutil.pid_exists(pid) or is_over(psutil.Process(pid)))
 
 
 def test_spawn_python_talks_to_a_live_process():
