@@ -23,7 +23,7 @@ def train(log_dir: str) -> str:
     writer = SummaryWriter(log_dir)
     for step in range(100):
         writer.add_scalar("train/loss", 1.0 / (step + 1), step)
-    return writer.log_dir
+    return str(writer.log_dir)
 
 
 def main() -> None:

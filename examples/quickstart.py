@@ -59,7 +59,7 @@ def train(log_dir: str, epochs: int, lr: float = 0.1, batch_size: int = 64) -> s
         writer.add_graph(model, val_pixels[:1])
         step = 0
         for epoch in range(1, epochs + 1):
-            for batch in torch.randperm(len(labels)).split(batch_size):
+            for batch in torch.split(torch.randperm(len(labels)), batch_size):
                 loss = loss_function(model(pixels[batch]), labels[batch])
                 optimizer.zero_grad()
                 loss.backward()
