@@ -1,0 +1,74 @@
+"""A drop-in ``SummaryWriter`` that cannot lose, hide or mix up what a training run logs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ._errors import (
+        EmptyRunWarning,
+        ForkedWriterWarning,
+        InvisibleValueWarning,
+        MissingStepWarning,
+        RankWarning,
+        RelativePathWarning,
+        ReusedRunWarning,
+        RunDirectoryError,
+        RunLockedError,
+        SafeWriterError,
+        SafeWriterWarning,
+        StepOrderWarning,
+        TagKindWarning,
+        TagNameWarning,
+        TagOrderWarning,
+        UnlockedRunWarning,
+        WriteErrorWarning,
+    )
+    from ._patch import patch, unpatch
+    from ._writer import SafeSummaryWriter
+
+# Loaded on first use: importing torch's writer early would come before the import hooks of
+# trackers, and the command line has no use for torch.
+_ROOMS = {
+    "SafeSummaryWriter": "_writer",
+    "patch": "_patch",
+    "unpatch": "_patch",
+}
+
+__all__ = [
+    "EmptyRunWarning",
+    "ForkedWriterWarning",
+    "InvisibleValueWarning",
+    "MissingStepWarning",
+    "RankWarning",
+    "RelativePathWarning",
+    "ReusedRunWarning",
+    "RunDirectoryError",
+    "RunLockedError",
+    "SafeSummaryWriter",
+    "SafeWriterError",
+    "SafeWriterWarning",
+    "StepOrderWarning",
+    "TagKindWarning",
+    "TagNameWarning",
+    "TagOrderWarning",
+    "UnlockedRunWarning",
+    "WriteErrorWarning",
+    "patch",
+    "unpatch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ROOMS.get(name, '_errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,188 @@
+"""The one door: every event of every kind passes here on its way to the event file."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import torch.utils.tensorboard.writer as _module
+from tensorboard.compat.proto import types_pb2
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from torch.utils.tensorboard.writer import FileWriter
+
+from ._errors import StepOrderWarning, warn
+from ._eventfile import RunEventWriter
+from ._ledger import INT64_MAX, INT64_MIN
+from ._run import Member
+from ._scalar import ScalarShortcut
+
+# What has no points: the hparams plugin's messages carry no value, and this is a layout.
+_LAYOUT_TAG = "custom_scalars__config__"
+
+# As it is at the moment of each use: trackers replace names in it.
+_torch_writer: Any = _module
+
+_inside = threading.local()
+
+
+def kind_of(value: Summary.Value) -> str:
+    """Return the kind of data of a value: ``"scalar"``, ``"image"``, ``"tensor:text"``, ..."""
+    field = value.WhichOneof("value")
+    if field == "simple_value":
+        return "scalar"
+    if field == "histo":
+        return "histogram"
+    if field == "tensor":
+        plugin = value.metadata.plugin_data.plugin_name
+        return "scalar" if plugin == "scalars" else f"tensor:{plugin}"
+    return field or ""
+
+
+def _number(value: Summary.Value) -> float | None:
+    if value.WhichOneof("value") == "simple_value":
+        return float(value.simple_value)
+    numbers = value.tensor.float_val or value.tensor.double_val
+    return float(numbers[0]) if numbers else None
+
+
+_combined: dict[type[EventFileWriter], type[RunEventWriter]] = {}
+
+
+def event_writer_class() -> type[RunEventWriter]:
+    """Return our event writer, combined with whatever a tracker put under tensorboard's name."""
+    theirs = _torch_writer.EventFileWriter
+    if theirs in RunEventWriter.__mro__:
+        return RunEventWriter
+    if theirs not in _combined:
+        _combined[theirs] = type(theirs.__name__, (theirs, RunEventWriter), {})
+    return _combined[theirs]
+
+
+class RunFileWriter(FileWriter):
+    """torch's file writer for one directory of a run: checks what passes, and follows the run."""
+
+    def __init__(
+        self,
+        member: Member,
+        max_queue: int,
+        flush_secs: float,
+        filename_suffix: str,
+        *,
+        subdir: str = "",
+        series: str | None = None,
+    ) -> None:
+        # Not super().__init__(): it would open an event file of its own.
+        self._member = member
+        self._subdir = subdir
+        self._series = series
+        self._event_writer_arguments = (max_queue, flush_secs, filename_suffix)
+        self._go_along()
+
+    def _go_along(self) -> None:
+        run = self._member.run
+        self._place = run.place
+        directory = f"{run.directory}/{self._subdir}" if self._subdir else run.directory
+        if run.remote:
+            self.event_writer = _torch_writer.EventFileWriter(
+                directory, *self._event_writer_arguments
+            )
+            run.remote_writers.append(self.event_writer)
+        else:
+            self.event_writer = event_writer_class()(directory, *self._event_writer_arguments)
+            self.event_writer.attach(run.file(self._subdir))
+
+    def _follow(self) -> None:
+        """Be where the run is: it may have moved, been closed, or belong to a parent process."""
+        self._member.ready()
+        if self._place is not self._member.run.place:
+            self._go_along()
+
+    def add_event(self, event: Event, step: Any = None, walltime: float | None = None) -> None:
+        """Check and write an event; see torch's ``FileWriter.add_event``.
+
+        Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
+        """
+        if not getattr(_inside, "add_summary", False):
+            self._follow()
+            if event.HasField("summary"):
+                step = self._check(event.summary, event.step if step is None else step, walltime)
+        super().add_event(event, step, walltime)
+
+    def add_summary(
+        self, summary: Summary, global_step: Any = None, walltime: float | None = None
+    ) -> None:
+        """Check and write a summary; see torch's ``FileWriter.add_summary``.
+
+        Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
+        """
+        self._follow()
+        step = self._check(summary, global_step, walltime)
+        _inside.add_summary = True
+        try:
+            # Positional: trackers that wrap this take the step by its place.
+            super().add_summary(summary, step, walltime)
+        finally:
+            _inside.add_summary = False
+        self._make_shortcut(summary)
+
+    def _check(self, summary: Summary, given: Any, walltime: float | None) -> int | None:
+        if walltime is not None and not math.isfinite(walltime):
+            raise ValueError(
+                f"walltime {walltime} of {_tags(summary)} is not finite: TensorBoard would stop "
+                "reading the event file there; pass seconds since the epoch"
+            )
+        step = None if given is None else _as_step(given, summary)
+        for value in summary.value:
+            kind = kind_of(value)
+            if not kind or value.tag == _LAYOUT_TAG:
+                continue
+            number = _number(value) if kind == "scalar" else None
+            if number is not None and step is not None:
+                self._start_over_if_need_be(value.tag, step)
+            ledger = self._member.run.ledger(self._subdir)
+            double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
+            step = ledger.check(value.tag, kind, step, self._member, number, double=double)
+        return step
+
+    def _start_over_if_need_be(self, tag: str, step: int) -> None:
+        if not self._member.may_move:
+            return
+        state = self._member.run.ledger(self._subdir).tags.get(tag)
+        if state is None or state.logger is self._member:
+            return
+        if getattr(state.logger, "left", False) and step <= state.last:
+            self._member.start_over(tag, step)
+            self._follow()
+
+    def _make_shortcut(self, summary: Summary) -> None:
+        if self._member.run.remote or len(summary.value) != 1:
+            return
+        value = summary.value[0]
+        if value.WhichOneof("value") == "simple_value" and not value.HasField("metadata"):
+            run, tag = self._member.run, value.tag
+            state = run.ledger(self._subdir).tags[tag]
+            if state.kind == "scalar":
+                key = tag if self._series is None else (tag, self._series)
+                self._member.shortcuts[key] = ScalarShortcut(tag, state, run.file(self._subdir))
+
+
+def _tags(summary: Summary) -> str:
+    return ", ".join(repr(value.tag) for value in summary.value) or "an event"
+
+
+def _as_step(given: Any, summary: Summary) -> int:
+    step = int(given)
+    if not INT64_MIN <= step <= INT64_MAX:
+        raise ValueError(
+            f"step {given} of {_tags(summary)} does not fit in 64 bits: pass a smaller global_step"
+        )
+    if not hasattr(given, "__index__") and step != given:
+        warn(
+            StepOrderWarning,
+            f"step {given} of {_tags(summary)} is not an integer and is written as {step}; points "
+            "that fall on one step hide each other in TensorBoard. Count steps in integers.",
+        )
+    return step

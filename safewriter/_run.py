@@ -1,0 +1,371 @@
+"""A run of this process: its directory, lock, files and ledgers, shared by its writers.
+
+A run is one start of a program and one ``log_dir``. Every writer on it is a :class:`Member`; the
+run is closed when the last one leaves and opened again when one logs or joins.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from . import _lifecycle
+from ._errors import (
+    EmptyRunWarning,
+    ForkedWriterWarning,
+    Location,
+    ReusedRunWarning,
+    RunLockedError,
+    user_location,
+    warn,
+    warn_at,
+)
+from ._eventfile import EventFile, SilentFile
+from ._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger
+from ._rundir import (
+    claim,
+    explained,
+    has_events,
+    is_remote,
+    is_run,
+    is_unique_name,
+    make,
+    newest_run,
+    run_name,
+)
+from ._runlock import RunLock
+
+if TYPE_CHECKING:
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+logger = logging.getLogger("safewriter")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a writer asks for.
+
+    `log_dir` is absolute; `named` is whether the user named it, so that other writers may join.
+    `continues` is whether events that are there already are expected (``purge_step``).
+    """
+
+    log_dir: str
+    named: bool = True
+    comment: str = ""
+    unique: bool = True
+    resume: bool = False
+    continues: bool = False
+    rank: int | None = None
+    silent: bool = False
+    suffix: str = ""
+    train_tags: tuple[str, ...] = TRAIN_TAGS
+    eval_tags: tuple[str, ...] = EVAL_TAGS
+
+
+class Member:
+    """One writer's part in a run."""
+
+    def __init__(self, run: Run, *, may_move: bool) -> None:
+        self.run = run
+        self.left = False
+        # A writer made for a run that others wrote before: if its step count starts over, it moves.
+        self.may_move = may_move
+        # The writer's short cuts into this run, by tag; emptied whenever the run is not as it was.
+        self.shortcuts: dict[str | tuple[str, str], Any] = {}
+        self.on_move: Callable[[], None] = lambda: None
+
+    def ready(self) -> None:
+        """See to it that the run is open in this process before an event is written."""
+        if self.left or not self.run.is_open:
+            self.run.reopen(self)
+
+    def leave(self, *, failed: bool = False) -> None:
+        """Take no further part; the last one to leave closes the run."""
+        with _lifecycle.changing:
+            self.shortcuts.clear()
+            self.run.failed |= failed
+            if not self.left:
+                self.left = True
+                self.run.left(self)
+
+    def start_over(self, tag: str, step: int) -> None:
+        """Move to a new run, because the step count of `tag` starts over."""
+        with _lifecycle.changing:
+            old, self.may_move = self.run, False
+            new = _begin(old.request)
+            old.members.discard(self)
+            self.run = new
+            new.join(self)
+            self.shortcuts.clear()
+            old.close_if_left()
+        logger.info(
+            "the steps of tag %r start over at %d: from here on they go to a new run, %s",
+            tag,
+            step,
+            new.directory,
+        )
+        self.on_move()
+
+
+class Run:
+    """One run directory and all that is open in it."""
+
+    def __init__(self, directory: str, request: RunRequest, *, resumed: bool = False) -> None:
+        self.directory = directory
+        self.request = request
+        self.resumed = resumed
+        self.members: set[Member] = set()
+        self.is_open = False
+        self.failed = False
+        # Written to in another way than through its own event files.
+        self.used = False
+        self._location: Location = user_location()
+        self.remote = is_remote(directory)
+        self.remote_writers: list[EventFileWriter] = []
+        self._forked = False
+        self._files: dict[str, EventFile] = {}
+        self._ledgers: dict[str, TagLedger] = {}
+        self._lock = RunLock(directory)
+        # Replaced by another object whenever the run goes to another place.
+        self.place = object()
+
+    def file(self, subdir: str) -> EventFile:
+        """Return the event file of the run (``""``), or of a series below it."""
+        file = self._files.get(subdir)
+        if file is None:
+            kind = SilentFile if self.request.silent else EventFile
+            directory = os.path.join(self.directory, subdir) if subdir else self.directory
+            file = kind(directory, self.request.suffix, self._found_gone)
+            with explained(directory):
+                file.open()
+            file = self._files.setdefault(subdir, file)
+        return file
+
+    def ledger(self, subdir: str) -> TagLedger:
+        """Return the ledger of the run (``""``), or of a series below it."""
+        ledger = self._ledgers.get(subdir)
+        if ledger is None:
+            ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
+            ledger = self._ledgers.setdefault(subdir, ledger)
+        return ledger
+
+    def rewind(self, step: int) -> None:
+        """Expect that everything from `step` on is logged again."""
+        for ledger in self._ledgers.values():
+            ledger.rewind(step)
+
+    def join(self, member: Member) -> None:
+        """Open the run if need be and count `member`. Raises what :meth:`open` raises."""
+        self.open()
+        self.members.add(member)
+
+    def open(self) -> None:
+        """Lock the directory and open the event file.
+
+        Raises :class:`RunLockedError` or :class:`RunDirectoryError`.
+        """
+        if self.is_open:
+            return
+        if not self.remote and not self.request.silent:
+            with explained(self.directory):
+                os.makedirs(self.directory, exist_ok=True)
+                self._lock.acquire()
+            try:
+                self.file("")
+            except BaseException:
+                self._lock.release("failed")
+                raise
+        self.is_open = True
+        _lifecycle.opened(self)
+
+    def reopen(self, member: Member) -> None:
+        """Open the run again for a member that logs after it was closed, or in a forked child."""
+        if _lifecycle.exited():
+            return  # Nothing would close it again. The event file opens by itself.
+        forked = False
+        with _lifecycle.changing:
+            if not self.is_open:
+                forked, self._forked = self._forked, False
+                try:
+                    self.open()
+                except RunLockedError:
+                    taken = self.directory
+                    self._go_to(claim(os.path.dirname(taken)))
+                    self.open()
+                    warn(
+                        ReusedRunWarning,
+                        f"{taken!r} was closed here and is now written by another process: what is "
+                        f"logged from now on goes to {self.directory!r}.",
+                    )
+            member.left = False
+            self.members.add(member)
+        if forked:
+            warn(
+                ForkedWriterWarning,
+                "a forked child logs through the writer of its parent. Two processes in one event "
+                f"file would spoil it, so the child's events go to {self.directory!r}. Log in the "
+                "parent, or make a writer in the child.",
+            )
+        else:
+            logger.info("%s is used after close(): opened again", self.directory)
+        member.on_move()
+
+    def left(self, member: Member) -> None:
+        """Forget a member that left."""
+        self.members.discard(member)
+        self.close_if_left()
+
+    def close_if_left(self) -> None:
+        """Close the run if no writer is left in it."""
+        if self.is_open and not self.members:
+            self._close("failed" if self.failed else "finished", look=True)
+
+    def close_at_exit(self, status: str) -> None:
+        """Close the run with all its members, because the process ends."""
+        for member in self.members:
+            member.shortcuts.clear()
+        self._close("failed" if self.failed else status, look=False)
+
+    def after_fork(self) -> None:
+        """In a forked child: be closed, and write below the parent's directory if at all."""
+        self._forked = True
+        self.is_open = False
+        for member in list(self.members):
+            member.shortcuts.clear()
+        self.members.clear()
+        self.remote_writers.clear()
+        self._go_to(os.path.join(self.directory, f"fork-{os.getpid()}"))
+
+    def _go_to(self, directory: str) -> None:
+        self.directory = directory
+        self.place = object()
+        self._ledgers.clear()
+        self._lock = RunLock(directory)
+        for subdir, file in self._files.items():
+            file.after_fork(os.path.join(directory, subdir) if subdir else directory)
+
+    def _close(self, status: str, *, look: bool) -> None:
+        self.is_open = False
+        _lifecycle.closed(self)
+        for file in self._files.values():
+            file.close(look=look)
+        for writer in self.remote_writers:
+            writer.close()
+        self.remote_writers.clear()
+        self.place = object() if self.remote else self.place
+        if self.remote or self.request.silent:
+            return
+        self._lock.release(status)
+        if not self.used and not any(file.events for file in self._files.values()):
+            warn_at(
+                self._location,
+                EmptyRunWarning,
+                f"the run {self.directory!r} was closed without a single event: TensorBoard lists "
+                "it with nothing in it. Log to it, or make the writer only where you log.",
+            )
+
+    def _found_gone(self) -> None:
+        """Lock and describe the directory again: it was deleted or renamed under the run."""
+        with _lifecycle.changing:
+            if self.is_open and not os.path.exists(self._lock.path):
+                with explained(self.directory):
+                    self._lock.renew()
+
+
+# The run that the next writer on a log_dir joins, and the named runs by their directory.
+_current: dict[tuple[str, str], Run] = {}
+_by_directory: dict[str, Run] = {}
+
+
+def join(request: RunRequest) -> Member:
+    """Join the run of this process that `request` means, or begin it.
+
+    Raises :class:`RunDirectoryError` and :class:`RunLockedError`.
+    """
+    with _lifecycle.changing:
+        run = _running(request)
+        joined = run is not None
+        if run is None:
+            run = _begin(request)
+        member = Member(run, may_move=joined and request.unique and not request.resume)
+        run.join(member)
+    return member
+
+
+def request_of_pickled(directory: str, pid: int, request: RunRequest) -> RunRequest:
+    """Return what an unpickled writer asks for: its run, or in another process one below it."""
+    if pid != os.getpid():
+        directory = os.path.join(directory, f"fork-{os.getpid()}")
+    return replace(request, log_dir=directory, named=True, unique=False, continues=True)
+
+
+def _key(request: RunRequest) -> tuple[str, str]:
+    return os.path.realpath(request.log_dir), request.comment
+
+
+def _running(request: RunRequest) -> Run | None:
+    if not request.named:
+        return None
+    found = _by_directory.get(os.path.realpath(request.log_dir))
+    if found is None and request.unique:
+        found = _current.get(_key(request))
+    return found
+
+
+def _begin(request: RunRequest) -> Run:
+    """Begin a new run, or continue an earlier one if `request` resumes."""
+    directory, resumed = _choose_directory(request)
+    run = Run(directory, request, resumed=resumed)
+    try:
+        run.open()
+    except RunLockedError:
+        if not request.unique or resumed:
+            raise
+        # The directory was new a moment ago, and another process was quicker.
+        run = Run(claim(request.log_dir, request.comment, request.rank), request)
+        run.open()
+    if request.named:
+        _current[_key(request)] = run
+        _by_directory[os.path.realpath(run.directory)] = run
+    return run
+
+
+def _choose_directory(request: RunRequest) -> tuple[str, bool]:
+    """Return the directory of a new run, and whether it is an earlier run that goes on."""
+    log_dir = request.log_dir
+    if is_remote(log_dir):
+        # No exclusive mkdir there: a random part keeps the names apart.
+        name = run_name(request.comment, request.rank)
+        return (
+            f"{log_dir.rstrip('/')}/{name}_{uuid.uuid4().hex[:8]}" if request.unique else log_dir,
+            False,
+        )
+    if request.silent:
+        return os.path.join(log_dir, run_name(request.comment, request.rank)), False
+    if request.resume and (earlier := newest_run(log_dir)) is not None:
+        return earlier, True
+    if not request.unique:
+        if has_events(log_dir) and not request.continues:
+            warn(
+                ReusedRunWarning,
+                f"{log_dir!r} already holds the events of an earlier run, and TensorBoard will "
+                "draw both as one. Leave unique=True for a directory of its own, or say that the "
+                "run goes on: resume=True or purge_step=.",
+            )
+        return make(log_dir), False
+    if request.named and is_unique_name(log_dir) and not is_run(log_dir):
+        return make(log_dir), False
+    return claim(log_dir, request.comment, request.rank), False
+
+
+def _after_fork() -> None:
+    _current.clear()
+    _by_directory.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,223 @@
+"""Where a run lives: absolute, unique, its own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+
+from ._errors import RelativePathWarning, RunDirectoryError, warn
+
+#: What marks the root of a project.
+PROJECT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
+
+#: The hidden folder of a run directory that holds its lock and its record.
+HIDDEN = ".safewriter"
+
+# Our own names, and torch's default: Nov22_09-30-00_host (the month is the locale's).
+_UNIQUE_NAME = re.compile(
+    r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(\D.*)?|[^\W\d]{2,5}\.?\d\d_\d\d-\d\d-\d\d_.+"
+)
+
+_CURES = {
+    errno.EACCES: "choose a log_dir that you may write to, or change its permissions",
+    errno.EPERM: "choose a log_dir that you may write to, or change its permissions",
+    errno.EROFS: "the file system is read-only: choose another log_dir",
+    errno.ENOTDIR: "a file is in the way: choose another log_dir, or remove the file",
+    errno.EEXIST: "a file is in the way: choose another log_dir, or remove the file",
+    errno.ENAMETOOLONG: "the name is longer than the file system takes: shorten it",
+    errno.ENOSPC: "the disk is full: free some space, or choose another log_dir",
+    errno.EDQUOT: "the quota is used up: free some space, or choose another log_dir",
+}
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether `path` has a scheme (``s3://``, ``gs://``, ``memory://``)."""
+    return "://" in path
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn what the file system says about `path` into a :class:`RunDirectoryError` with a cure."""
+    try:
+        yield
+    except OSError as error:
+        cure = _CURES.get(error.errno or 0, "choose another log_dir")
+        raise RunDirectoryError(
+            f"the run directory {path!r} cannot be used: {error.strerror or error}; {cure}"
+        ) from error
+
+
+def resolve(log_dir: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> str:
+    """Make `log_dir` absolute, once.
+
+    A relative path is taken from `root`, else from ``$SAFEWRITER_ROOT``, else from the current
+    directory; ``root="project"`` is the nearest directory above that holds a project. ``~`` is
+    expanded. Raises :class:`RunDirectoryError` for what no file system or no reader takes.
+    """
+    path = os.path.expanduser(os.fspath(log_dir))
+    if not os.path.isabs(path):
+        anchor = os.fspath(root) if root is not None else os.environ.get("SAFEWRITER_ROOT")
+        if anchor == "project":
+            anchor = _project_root_or_error()
+        elif not anchor:
+            anchor = os.getcwd()
+            _warn_if_inside_project(path, anchor)
+        path = os.path.join(os.path.abspath(os.path.expanduser(anchor)), path)
+    path = os.path.normpath(path)
+    check_name(path)
+    return path
+
+
+def check_name(path: str) -> None:
+    """Raise :class:`RunDirectoryError` for a path that no file system or no reader can take."""
+    if "\0" in path:
+        raise RunDirectoryError(
+            f"the run directory {path!r} holds a NUL byte, which no file system takes: remove it"
+        )
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeError:
+        raise RunDirectoryError(
+            f"the run directory {path!r} is not valid UTF-8, and TensorBoard stops reading a "
+            "directory with such a name in it: rename it"
+        ) from None
+    for component in path.split(os.sep):
+        if "tfevents" in component:
+            raise RunDirectoryError(
+                f"the run directory {path!r} has 'tfevents' in the name {component!r}: TensorBoard "
+                "takes it for an event file and then answers with an error for every run; rename it"
+            )
+
+
+def find_project_root(start: str) -> str | None:
+    """Return the nearest directory, `start` or above it, that holds a project."""
+    directory = os.path.abspath(start)
+    while True:
+        if any(os.path.exists(os.path.join(directory, marker)) for marker in PROJECT_MARKERS):
+            return directory
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+
+
+def _project_root_or_error() -> str:
+    root = find_project_root(os.getcwd())
+    if root is None:
+        raise RunDirectoryError(
+            f"root='project', but neither {os.getcwd()!r} nor a directory above it holds one of "
+            f"{', '.join(PROJECT_MARKERS)}: give a path as root"
+        )
+    return root
+
+
+def _warn_if_inside_project(path: str, cwd: str) -> None:
+    project = find_project_root(cwd)
+    if project is not None and project != os.path.abspath(cwd):
+        warn(
+            RelativePathWarning,
+            f"the relative log_dir {path!r} becomes {os.path.join(cwd, path)!r}, because that is "
+            f"the current directory; started from the project's root it would be "
+            f"{os.path.join(project, path)!r}, and the runs end up in two places. Pass an absolute "
+            "log_dir or root='project', or set SAFEWRITER_ROOT.",
+        )
+
+
+def is_unique_name(path: str) -> bool:
+    """Tell whether the last component of `path` already carries the time of its making."""
+    return _UNIQUE_NAME.fullmatch(os.path.basename(path)) is not None
+
+
+def has_events(directory: str) -> bool:
+    """Tell whether `directory` exists and holds event files."""
+    try:
+        return any("tfevents" in name for name in os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_run(directory: str) -> bool:
+    """Tell whether `directory` is a run: it holds event files or a run's record."""
+    return has_events(directory) or os.path.isdir(os.path.join(directory, HIDDEN))
+
+
+def run_name(comment: str = "", rank: int | None = None) -> str:
+    """Return the name of a run that begins now: ``<time>[_comment][_rankN]``."""
+    name = time.strftime("%Y-%m-%d_%H-%M-%S")
+    if comment:
+        name += "_" + comment.replace("/", "_").replace(os.sep, "_").lstrip("_-")
+    if rank is not None:
+        name += f"_rank{rank}"
+    return name
+
+
+def claim(parent: str, comment: str = "", rank: int | None = None) -> str:
+    """Make a new run directory ``<parent>/<time>[_comment][_rankN]`` and return it.
+
+    The exclusive mkdir is the claim, so it is unique among all processes and hosts that share the
+    disk; a name that is taken gets ``-2``, ``-3``, ... Raises :class:`RunDirectoryError`.
+    """
+    path = os.path.join(parent, run_name(comment, rank))
+    check_name(path)
+    with explained(path):
+        os.makedirs(parent, exist_ok=True)
+        number = 1
+        while True:
+            candidate = path if number == 1 else f"{path}-{number}"
+            try:
+                os.mkdir(candidate)
+            except FileExistsError:
+                number += 1
+            else:
+                return candidate
+
+
+def make(path: str) -> str:
+    """Make `path` with its parents; it may exist. Raises :class:`RunDirectoryError`."""
+    with explained(path):
+        os.makedirs(path, exist_ok=True)
+    return path
+
+
+def newest_run(log_dir: str) -> str | None:
+    """Return `log_dir` itself if it is a run, else the newest run directly below it, else None."""
+    if is_run(log_dir):
+        return log_dir
+    try:
+        children = [entry.path for entry in os.scandir(log_dir) if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return max(filter(is_run, children), key=_started, default=None)
+
+
+def _started(directory: str) -> tuple[float, str]:
+    """Sort key of a run: the newest timestamp among its event files, then its name."""
+    stamps = [
+        int(found.group(1))
+        for name in os.listdir(directory)
+        if (found := re.search(r"tfevents\.(\d+)", name))
+    ]
+    return max(stamps, default=0), directory
+
+
+def process_rank() -> tuple[int, int]:
+    """Return the rank of this process and the number of ranks; ``(0, 1)`` if it runs alone.
+
+    The variables are those of torchrun, Slurm and Open MPI; an initialised process group wins.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    for rank, size in (
+        ("RANK", "WORLD_SIZE"),
+        ("SLURM_PROCID", "SLURM_NTASKS"),
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ):
+        with contextlib.suppress(KeyError, ValueError):
+            return int(os.environ[rank]), int(os.environ[size])
+    return 0, 1

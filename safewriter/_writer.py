@@ -1,0 +1,311 @@
+"""The writer: torch's ``SummaryWriter``, safe."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal, NoReturn
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from . import _lifecycle, _run
+from ._calling import chosen_here
+from ._errors import RankWarning, warn
+from ._filewriter import RunFileWriter
+from ._ledger import EVAL_TAGS, TRAIN_TAGS
+from ._rundir import check_name, is_remote, process_rank, resolve
+from ._scalar import nobody_listens, write_scalar
+
+StrPath = str | os.PathLike[str]
+
+
+class SafeSummaryWriter(SummaryWriter):
+    """A ``SummaryWriter`` that cannot lose, hide or mix up what a training run logs.
+
+    Args:
+        log_dir: Directory of the run or, with `unique`, of the runs; ``runs`` if None or empty. A
+            relative path is made absolute at once, against `root`, else ``$SAFEWRITER_ROOT``, else
+            the current directory. A path with a scheme (``s3://``) is passed on to tensorboard.
+        comment: Appended to the name of a unique run directory.
+        purge_step: Continue in exactly `log_dir`; what was logged there from this step on is hidden
+            by the readers that honour it.
+        max_queue: Accepted, and without effect: there is no queue.
+        flush_secs: Accepted, and without effect: an event is on its way when ``add_*`` returns.
+        filename_suffix: Appended to the name of the event file.
+        unique: Make a directory ``<time>[_comment][_rankN]`` below `log_dir` for each run. A run is
+            one start of a program: writers of one process on one `log_dir` share it. If False, the
+            run is exactly `log_dir`.
+        resume: Continue the newest run under `log_dir`, or `log_dir` itself if it is a run.
+        root: Where a relative `log_dir` begins; ``"project"`` is the project's root.
+        ranks: ``"all"`` ranks of a distributed job log, each to its own run, or only rank
+            ``"zero"``, while the others are silent.
+        train_tags: Words that make a tag a training tag.
+        eval_tags: Words that make a tag an evaluation tag.
+
+    Raises:
+        RunDirectoryError: The run directory cannot be made or used.
+        RunLockedError: Another process is writing it.
+    """
+
+    # None for writers that torch made and that patch() turned into ours: they stay what they are.
+    _member: _run.Member | None = None
+    log_dir: Any
+    file_writer: Any
+    all_writers: Any
+
+    def __init__(
+        self,
+        log_dir: StrPath | None = None,
+        comment: str = "",
+        purge_step: int | None = None,
+        max_queue: int = 10,
+        flush_secs: float = 120,
+        filename_suffix: str = "",
+        *,
+        unique: bool = True,
+        resume: bool = False,
+        root: StrPath | None = None,
+        ranks: Literal["all", "zero"] = "all",
+        train_tags: Iterable[str] = TRAIN_TAGS,
+        eval_tags: Iterable[str] = EVAL_TAGS,
+    ) -> None:
+        if ranks not in ("all", "zero"):
+            raise ValueError(f"ranks is {ranks!r}, but must be 'all' or 'zero'")
+        rank, world_size = process_rank()
+        if rank and ranks == "all":
+            warn(
+                RankWarning,
+                f"rank {rank} of {world_size} makes a writer: each rank that logs gets a run of "
+                "its own. Make the writer on rank 0 only, or pass ranks='zero' to silence the "
+                "others.",
+            )
+        named = os.fspath(log_dir) if log_dir else "runs"
+        self._join(
+            _run.RunRequest(
+                log_dir=named if is_remote(named) else resolve(named, root),
+                named=bool(log_dir),
+                comment=comment,
+                unique=unique and purge_step is None,
+                resume=resume,
+                continues=purge_step is not None,
+                rank=rank if world_size > 1 else None,
+                silent=ranks == "zero" and rank != 0,
+                suffix=filename_suffix,
+                train_tags=tuple(train_tags),
+                eval_tags=tuple(eval_tags),
+            )
+        )
+        super().__init__(
+            self._run.directory, comment, purge_step, max_queue, flush_secs, filename_suffix
+        )
+
+    def _join(self, request: _run.RunRequest) -> None:
+        member = _run.join(request)
+        myself = weakref.ref(self)
+
+        def follow() -> None:
+            writer = myself()
+            if writer is not None:
+                writer._follow()
+
+        member.on_move = follow
+        self._member = member
+        _lifecycle.when_collected(self, member.leave)
+
+    @property
+    def _run(self) -> _run.Run:
+        assert self._member is not None
+        return self._member.run
+
+    def _follow(self) -> None:
+        """Show where the run is now; what add_scalars keeps by path is reached by either."""
+        old, new = self.log_dir, self._run.directory
+        self.log_dir = new
+        for path, file_writer in list((self.all_writers or {}).items()):
+            if path == old or path.startswith(old + "/"):
+                self.all_writers[new + path[len(old) :]] = file_writer
+
+    def _get_file_writer(self) -> Any:
+        if self.all_writers is None or self.file_writer is None:
+            if self._member is None:
+                # Only torch's __init__ ran: a subclass named it instead of calling super().
+                self._join_as_told()
+            assert self._member is not None
+            self._member.ready()
+            self.file_writer = self._new_file_writer()
+            self.log_dir = self._run.directory
+            self.all_writers = {self.log_dir: self.file_writer}
+            if self.purge_step is not None:
+                self._purge(self.purge_step)
+                self.purge_step = None
+        return self.file_writer
+
+    def _new_file_writer(self, subdir: str = "", series: str | None = None) -> RunFileWriter:
+        assert self._member is not None
+        return RunFileWriter(
+            self._member,
+            self.max_queue,
+            self.flush_secs,
+            self.filename_suffix,
+            subdir=subdir,
+            series=series,
+        )
+
+    def _join_as_told(self) -> None:
+        origin = self.__dict__.pop("_origin", None)
+        if origin is not None:
+            self._join(_run.request_of_pickled(*origin))
+        else:
+            self._join(_run.RunRequest(resolve(self.log_dir), suffix=self.filename_suffix))
+
+    def _purge(self, step: int) -> None:
+        """Hide what was logged from `step` on.
+
+        TensorBoard's Python reader ignores the first START of a directory and obeys the later ones;
+        its default reader obeys none, but drops the points of a tag when lower steps are logged.
+        """
+        for _ in range(2):
+            self.file_writer.add_event(
+                Event(step=step, session_log=SessionLog(status=SessionLog.START))
+            )
+        self._run.rewind(step)
+
+    def add_scalar(
+        self,
+        tag: str,
+        scalar_value: Any,
+        global_step: int | None = None,
+        walltime: float | None = None,
+        new_style: bool = False,
+        double_precision: bool = False,
+    ) -> None:
+        """Write one point of the curve `tag`; see torch's ``SummaryWriter.add_scalar``.
+
+        `scalar_value` is a number, or an array or tensor of one element. The point is in the kernel
+        when this returns. Raises what torch raises, and ``ValueError`` for a step outside int64 or
+        a wall time that is not finite.
+        """
+        if self._member is not None:
+            shortcut = self._member.shortcuts.get(tag)
+            if (
+                shortcut is not None
+                and walltime is None
+                and not new_style
+                and not double_precision
+                and nobody_listens()
+                and write_scalar(shortcut, scalar_value, global_step)
+            ):
+                return
+        super().add_scalar(tag, scalar_value, global_step, walltime, new_style, double_precision)
+
+    def add_scalars(
+        self,
+        main_tag: str,
+        tag_scalar_dict: Mapping[str, Any],
+        global_step: int | None = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Write a point of each series of `main_tag`; see torch's ``SummaryWriter.add_scalars``.
+
+        Each series has a directory of its own below the run, ``<main_tag>_<series>``, as
+        TensorBoard needs it to draw them in one chart. Any number of series works with a bounded
+        number of open files. Raises :class:`RunDirectoryError` where one cannot be made.
+        """
+        if self._member is None:
+            super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
+            return
+        remaining: Mapping[str, Any] = tag_scalar_dict
+        if walltime is None:
+            walltime = time.time()
+            if nobody_listens():
+                shortcuts = self._member.shortcuts
+                remaining = {
+                    series: value
+                    for series, value in tag_scalar_dict.items()
+                    if (shortcut := shortcuts.get((main_tag, series))) is None
+                    or not write_scalar(shortcut, value, global_step, walltime)
+                }
+                if not remaining:
+                    return
+        base = self._get_file_writer().get_logdir()
+        for series in remaining:
+            subdir = f"{main_tag.replace('/', '_')}_{series}"
+            path = f"{base}/{subdir}"
+            if path not in self.all_writers:
+                check_name(path)
+                self.all_writers[path] = self._new_file_writer(subdir, series)
+        super().add_scalars(main_tag, remaining, global_step, walltime)
+
+    def add_hparams(
+        self,
+        hparam_dict: dict[str, Any],
+        metric_dict: dict[str, Any],
+        hparam_domain_discrete: dict[str, list[Any]] | None = None,
+        run_name: str | None = None,
+        global_step: int | None = None,
+    ) -> None:
+        """Write hyperparameters and metrics to a run below this one, as torch does."""
+        if self._member is None:
+            super().add_hparams(
+                hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
+            )
+            return
+        self._get_file_writer()
+        if self._run.request.silent:
+            return
+        with chosen_here(_HparamsWriter):
+            super().add_hparams(
+                hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
+            )
+        self._run.used = True
+
+    def close(self) -> None:
+        """Leave the run; the last writer to leave closes it. May be called any number of times.
+
+        A writer that logs again afterwards opens the run again.
+        """
+        super().close()
+        if self._member is not None:
+            self._member.leave()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        ended_well = exc_type is None or (isinstance(exc_val, SystemExit) and not exc_val.code)
+        if self._member is not None and not ended_well:
+            self._run.failed = True
+        super().__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
+
+    def __repr__(self) -> str:
+        state = "closed" if self.all_writers is None else "open"
+        return f"<{type(self).__name__} {str(self.log_dir)!r}, {state}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "file_writer": None, "all_writers": None}
+        if state.pop("_member", None) is not None:
+            state["_origin"] = self._run.directory, os.getpid(), self._run.request
+        return state
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be copied: a copy would be the same writer under another name. Share "
+            "the writer, or make another one."
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__copy__()
+
+
+class _HparamsWriter(SafeSummaryWriter):
+    """The writer that torch's ``add_hparams`` makes, in exactly the directory that it names."""
+
+    def __init__(self, log_dir: str) -> None:
+        self._join(_run.RunRequest(log_dir, unique=False, continues=True))
+        super(SafeSummaryWriter, self).__init__(log_dir)
