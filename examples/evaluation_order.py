@@ -23,7 +23,7 @@ def evaluate_first(log_dir: str) -> str:
         for epoch in range(EPOCHS):
             writer.add_scalar("val/loss", 1.2 / (epoch + 1), epoch)
             writer.add_scalar("train/loss", 1.0 / (epoch + 1), epoch)
-    return writer.log_dir
+    return str(writer.log_dir)
 
 
 def train_first(log_dir: str) -> str:
@@ -32,7 +32,7 @@ def train_first(log_dir: str) -> str:
         for epoch in range(EPOCHS):
             writer.add_scalar("train/loss", 1.0 / (epoch + 1), epoch)
             writer.add_scalar("val/loss", 1.2 / (epoch + 1), epoch)
-    return writer.log_dir
+    return str(writer.log_dir)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ def log_step(log_dir: str, step: int) -> str:
     """Log one point through a writer made on the spot, as helper functions often do."""
     writer = SafeSummaryWriter(log_dir)
     writer.add_scalar("train/loss", 1.0 / (step + 1), step)
-    return writer.log_dir
+    return str(writer.log_dir)
 
 
 def train(log_dir: str, lr: float) -> str:
@@ -27,7 +27,7 @@ def train(log_dir: str, lr: float) -> str:
     with SafeSummaryWriter(log_dir) as writer:
         for step in range(20):
             writer.add_scalar("train/loss", (1.0 - lr) ** step, step)
-    return writer.log_dir
+    return str(writer.log_dir)
 
 
 def show(run: str) -> None:

@@ -88,7 +88,7 @@ def train(log_dir: str, epochs: int, lr: float = 0.1, batch_size: int = 64) -> s
             {"lr": lr, "batch_size": batch_size, "epochs": epochs},
             {"hparam/accuracy": accuracy, "hparam/loss": val_loss},
         )
-    return writer.log_dir
+    return str(writer.log_dir)
 
 
 def report(log_dir: str) -> None:
