@@ -1,0 +1,138 @@
+"""Checks of the log directory itself, and the search for the one that was meant."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, printable
+from safewriter.doctor._walk import MARK
+
+_USUAL = (
+    "runs",
+    "logs",
+    "lightning_logs",
+    "tb_logs",
+    "tensorboard",
+    "tensorboard_logs",
+    "output",
+    "outputs",
+)
+_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
+_MAX_LOOKS = 2000
+
+
+def check_logdir(given: str) -> Finding | None:
+    """Return why TensorBoard has nothing to walk through, or None if there is a directory."""
+    path = Path(os.path.abspath(os.path.expanduser(given)))
+    if path.is_dir():
+        return None
+    evidence = {"logdir": printable(given), "cwd": printable(os.getcwd())}
+    parts = _spec_parts(given)
+    if not path.exists() and parts:
+        exist = [part for part in parts if os.path.isdir(os.path.expanduser(part))]
+        return Finding(
+            "SW104",
+            f"{printable(given)!r} is taken for one directory, which does not exist.",
+            path,
+            evidence={**evidence, "parts": parts, "directories": exist},
+            cure=f"--logdir takes one directory. Use --logdir_spec={printable(given)}, or give the"
+            " common parent.",
+        )
+    near = [printable(directory) for directory in nearest(path)]
+    evidence_near: dict[str, object] = {**evidence, "nearest": near}
+    hint = f" Event files are below {listing(near)}." if near else ""
+    cure = f"tensorboard --logdir {near[0]}" if near else ""
+    if path.exists():
+        return Finding(
+            "SW102",
+            f"{printable(path)!r} is a file.{hint}",
+            path,
+            evidence=evidence_near,
+            cure=f"tensorboard --logdir {printable(path.parent)}" if MARK in path.name else cure,
+        )
+    return Finding(
+        "SW101",
+        f"{printable(path)!r} does not exist.{hint}",
+        path,
+        evidence=evidence_near,
+        cure=cure,
+    )
+
+
+def no_event_files(top: str, others: int, directories: int) -> Finding:
+    """Return the finding for a directory that exists but holds no event file."""
+    near = [printable(directory) for directory in nearest(Path(top))]
+    hint = f" Event files are below {listing(near)}." if near else ""
+    cure = f"tensorboard --logdir {near[0]}" if near else ""
+    evidence = {"files": others, "directories": directories, "nearest": near}
+    if others:
+        message = f"{others:,} files below it, none with {MARK!r} in its name.{hint}"
+        return Finding("SW105", message, Path(top), evidence=evidence, cure=cure)
+    message = f"{printable(top)!r} holds no file.{hint}"
+    return Finding("SW103", message, Path(top), evidence=evidence, cure=cure)
+
+
+def _spec_parts(given: str) -> list[str]:
+    """Return the directories of ``a,b`` or ``name:path``; empty if it is neither."""
+    if "://" in given or ("," not in given and ":" not in given):
+        return []
+    return [part.partition(":")[2] or part for part in given.split(",") if part]
+
+
+def nearest(path: Path) -> list[Path]:
+    """Return a few directories near ``path`` that hold event files, the likeliest first."""
+    looks = _MAX_LOOKS
+    found: list[Path] = []
+    for directory in _candidates(path):
+        if directory in found or directory == path:
+            continue
+        holds, looks = _holds_events(directory, looks)
+        if holds:
+            found.append(directory)
+        if looks <= 0 or len(found) == MAX_EXAMPLES:
+            break
+    return found
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    # A typo in the last component that does not exist.
+    missing = path
+    while not missing.parent.is_dir() and missing.parent != missing:
+        missing = missing.parent
+    siblings = {child.name: child for child in _subdirectories(missing.parent)}
+    for name in difflib.get_close_matches(missing.name, siblings, n=3, cutoff=0.6):
+        yield siblings[name]
+    # The same relative path, or a usual name, from another working directory of the project.
+    cwd = Path.cwd()
+    root = next((at for at in (cwd, *cwd.parents) if any((at / m).exists() for m in _PROJECT)), cwd)
+    bases = [path.parent, cwd, root]
+    for base in dict.fromkeys(bases):
+        for below in (base, *_subdirectories(base)):
+            for name in dict.fromkeys((path.name, *_USUAL)):
+                if (below / name).is_dir():
+                    yield below / name
+
+
+def _subdirectories(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(
+                Path(entry.path)
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            )[:200]
+    except OSError:
+        return []
+
+
+def _holds_events(directory: Path, looks: int) -> tuple[bool, int]:
+    for _, _, files in os.walk(directory):
+        looks -= 1
+        if any(MARK in name for name in files):
+            return True, looks
+        if looks <= 0:
+            break
+    return False, looks

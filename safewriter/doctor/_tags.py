@@ -1,0 +1,155 @@
+"""A run's tags as TensorBoard sees them: gathered value by value, in the order it reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from zlib import crc32
+
+from safewriter.events import value_kind
+
+KEPT = {"scalar": 1000, "histogram": 500, "image": 10, "audio": 10, "tensor:pr_curves": 100}
+"""How many points of a tag TensorBoard keeps by default (``--samples_per_plugin``)."""
+
+
+@dataclass(slots=True)
+class Back:
+    """A value whose step is lower than the one before it in the same tag."""
+
+    from_step: int
+    to_step: int
+    from_file: int
+    to_file: int
+
+
+class Tag:
+    """One tag of one run: what its values, in reading order, do to each other."""
+
+    __slots__ = (
+        "back",
+        "backs",
+        "bare",
+        "count",
+        "doubles",
+        "file",
+        "first_step",
+        "kind",
+        "last_step",
+        "last_value",
+        "lone_zero",
+        "not_finite",
+        "not_finite_from",
+        "other_kind",
+        "other_step",
+        "purged",
+        "repeat_step",
+        "repeats",
+        "zero_after",
+    )
+
+    def __init__(self, kind: str, step: int, file: int) -> None:
+        self.kind = kind
+        self.count = 0
+        self.file = file
+        self.first_step = step
+        self.last_step = step
+        self.last_value: float | int | None = None
+        self.purged = False
+        self.back: Back | None = None  # the first one
+        self.backs = 0
+        self.repeats = 0
+        self.repeat_step = 0
+        self.zero_after: Back | None = None  # step 0, and nothing yet that says why
+        self.lone_zero: Back | None = None
+        self.other_kind: str | None = None
+        self.other_step = 0
+        self.doubles = 0
+        self.bare = False
+        self.not_finite = 0  # points at the end of the curve
+        self.not_finite_from = 0
+
+    def add(self, file: int, step: int, value: float | int) -> None:
+        """Take the next value; ``value`` is the number, or a checksum of anything else."""
+        last = self.last_step
+        if step <= last and self.count:
+            if step == last:
+                same = value == self.last_value or (value != value and self.not_finite)
+                if not self.purged and not same:
+                    if not self.repeats:
+                        self.repeat_step = step
+                    self.repeats += 1
+            elif not self.purged:
+                self._go_back(file, step)
+        elif self.zero_after is not None:
+            self._judge_zero(step)
+        if value - value != 0:
+            if not self.not_finite:
+                self.not_finite_from = step
+            self.not_finite += 1
+        else:
+            self.not_finite = 0
+        self.purged = False
+        self.count += 1
+        self.last_step = step
+        self.last_value = value
+        self.file = file
+
+    def _go_back(self, file: int, step: int) -> None:
+        back = Back(self.last_step, step, self.file, file)
+        if self.zero_after is not None:
+            self._judge_zero(step)
+        if step == 0 and file == self.file:
+            self.zero_after = back
+        else:
+            self._note(back)
+
+    def _judge_zero(self, step: int) -> None:
+        # A curve that goes on where it was had one call without a step; otherwise it began anew.
+        back, self.zero_after = self.zero_after, None
+        assert back is not None
+        if step > back.from_step:
+            self.lone_zero = self.lone_zero or back
+        else:
+            self._note(back)
+
+    def _note(self, back: Back) -> None:
+        self.backs += 1
+        if self.back is None:
+            self.back = back
+
+    def purge(self, step: int) -> bool:
+        """Forget what is at or behind ``step``; return whether there was anything."""
+        if self.last_step < step:
+            return False
+        self.purged = True
+        return True
+
+    def end(self) -> None:
+        """Say that the run has no more values."""
+        if self.zero_after is not None:
+            self.lone_zero = self.lone_zero or self.zero_after
+            self.zero_after = None
+
+
+def add_value(tags: dict[str, Tag], file: int, step: int, value: object) -> None:
+    """Take one ``Summary.Value`` of any kind."""
+    name = value.tag  # type: ignore[attr-defined]
+    what = value.WhichOneof("value")  # type: ignore[attr-defined]
+    kind = value_kind(value)
+    tag = tags.get(name)
+    if tag is None:
+        tag = tags[name] = Tag(kind, step, file)
+        tag.bare = what == "tensor" and kind == "tensor:"
+    elif kind == "tensor:":  # the plugin need only be named with a tag's first value
+        kind = tag.kind
+    if kind != tag.kind and tag.other_kind is None:
+        tag.other_kind, tag.other_step = kind, step
+    if what is None:  # metadata alone is no point
+        return
+    if what == "simple_value":
+        tag.add(file, step, value.simple_value)  # type: ignore[attr-defined]
+        return
+    if kind == "scalar":
+        from tensorboard.compat.proto import types_pb2
+
+        tag.doubles += value.tensor.dtype != types_pb2.DT_FLOAT  # type: ignore[attr-defined]
+    tag.add(file, step, crc32(value.SerializeToString()))  # type: ignore[attr-defined]

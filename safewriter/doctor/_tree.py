@@ -1,0 +1,124 @@
+"""Checks of the tree as a whole: what one run alone does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safewriter.doctor._finding import Finding, plural
+from safewriter.doctor._scan import RunScan
+from safewriter.doctor._tags import KEPT
+
+MAX_SELECTED_RUNS = 500
+"""With more runs TensorBoard's page does not select new ones by itself."""
+
+RESERVED_DESCRIPTORS = 32
+"""What TensorBoard's data server has open beside the event files, rounded up."""
+
+
+@dataclass
+class Tree:
+    """What is kept of all runs, a few words for each."""
+
+    top: str
+    runs: int = 0
+    files: int = 0
+    last_data: dict[str, bool] = field(default_factory=dict)  # run: whether it has curves
+    empty: list[Finding] = field(default_factory=list)
+    sampled_tags: int = 0
+    sampled_runs: int = 0
+    most: tuple[int, str, str, str] = (0, "", "", "")
+
+    def add(self, run: RunScan) -> None:
+        """Take note of one run that has event files."""
+        self.runs += 1
+        self.files += len(run.files)
+        self.last_data[run.name] = run.has_curves
+        if not run.has_data and any(file.records for file in run.files):
+            self.empty.append(_no_data(run))
+        elif run.has_data and not run.has_curves:
+            self.empty.append(_no_curves(run))
+        sampled = 0
+        for name, tag in run.tags.items():
+            kept = KEPT.get(tag.kind)
+            if kept is not None and tag.count > kept:
+                sampled += 1
+                self.most = max(self.most, (tag.count, run.name, name, tag.kind))
+        self.sampled_tags += sampled
+        self.sampled_runs += sampled > 0
+
+    def findings(self, descriptors: int | None) -> Iterator[Finding]:
+        """Yield the findings; ``descriptors`` is how many TensorBoard may open."""
+        if descriptors is not None and self.files + RESERVED_DESCRIPTORS > descriptors:
+            yield self._finding(
+                "SW507",
+                f"{plural(self.files, 'event file')} and a limit of {descriptors:,} open files.",
+                {"files": self.files, "limit": descriptors},
+            )
+        if self.runs > MAX_SELECTED_RUNS:
+            yield self._finding("SW508", f"{plural(self.runs, 'run')}.", {"runs": self.runs})
+        if self.sampled_tags:
+            count, run, tag, kind = self.most
+            yield self._finding(
+                "SW410",
+                f"{plural(self.sampled_tags, 'tag')} in {plural(self.sampled_runs, 'run')} exceed"
+                f" what TensorBoard keeps; most: {count:,} points in {tag!r} of {run!r}, of which"
+                f" it keeps {KEPT[kind]:,}.",
+                {
+                    "tags": self.sampled_tags,
+                    "runs": self.sampled_runs,
+                    "run": run,
+                    "tag": tag,
+                    "count": count,
+                    "kept": KEPT[kind],
+                },
+            )
+        # A writer that logs into runs of its own below (add_scalars, add_hparams) leaves its own
+        # run without curves, and that is as it should be.
+        parents = _parents(name for name, curves in self.last_data.items() if curves)
+        for finding in self.empty:
+            if finding.run not in parents:
+                yield finding
+
+    def _finding(self, code: str, message: str, evidence: dict[str, Any]) -> Finding:
+        return Finding(code, message, Path(self.top), evidence=evidence)
+
+
+def _parents(names: Iterator[str]) -> set[str]:
+    parents: set[str] = set()
+    for name in names:
+        while name != ".":
+            name = name.rpartition("/")[0] or "."
+            if name in parents:
+                break
+            parents.add(name)
+    return parents
+
+
+def _no_data(run: RunScan) -> Finding:
+    return Finding(
+        "SW202",
+        f"{plural(len(run.files), 'event file')}, and nothing in them but their version.",
+        Path(run.path),
+        run.name,
+        {
+            "files": len(run.files),
+            "created": run.files[0].created,
+            "modified": max(file.mtime for file in run.files),
+        },
+    )
+
+
+def _no_curves(run: RunScan) -> Finding:
+    kinds = sorted({tag.kind.removeprefix("tensor:") or "unknown" for tag in run.tags.values()})
+    if run.has_graph:
+        kinds.append("graph")
+    return Finding(
+        "SW409",
+        f"The run holds {', '.join(kinds)} and no curve.",
+        Path(run.path),
+        run.name,
+        {"kinds": kinds},
+    )
