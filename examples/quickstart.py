@@ -123,6 +123,8 @@ def main() -> None:
     parser.add_argument("--log-dir", default="runs", help="parent of the new run (default: runs)")
     parser.add_argument("--epochs", type=int, default=8)
     args = parser.parse_args()
+    if args.epochs < 1:
+        parser.error("--epochs must be at least 1")
 
     run = train(args.log_dir, args.epochs)
     print("\nWhat TensorBoard's reader finds:")
