@@ -6,7 +6,7 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
@@ -16,8 +16,11 @@ from ._records import EventFile, Record, StrPath, parse
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_FLOAT = struct.Struct("<f")
-_DOUBLE = struct.Struct("<d")
+_FLOAT = struct.Struct("<f").unpack_from
+_DOUBLE = struct.Struct("<d").unpack_from
+_WALL_TIME_AND_STEP = struct.Struct("<BdBBBBB").unpack_from
+
+T = TypeVar("T")
 
 _KINDS_OF_FIELDS = {
     "simple_value": "scalar",
@@ -54,7 +57,7 @@ def files_of(path: StrPath) -> list[str]:
     return event_files(path) if os.path.isdir(path) else [os.path.abspath(path)]
 
 
-def read_events(path: StrPath, *, behind_faults: bool = False) -> Iterator[Any]:
+def read_events(path: StrPath, *, behind_faults: bool = False) -> Iterator[event_pb2.Event]:
     """Yield the events of an event file or of a run directory.
 
     They are ``tensorboard.compat.proto.event_pb2.Event`` objects. The files of a directory are read
@@ -72,7 +75,7 @@ def read_events(path: StrPath, *, behind_faults: bool = False) -> Iterator[Any]:
     """
     for name in files_of(path):
         with EventFile(name) as file:
-            for _, data in file.pieces() if behind_faults else file.intact():
+            for _, data in file.pieces(behind_faults=behind_faults):
                 event = None if isinstance(data, Record) else parse(data)
                 if event is not None:
                     yield event
@@ -104,19 +107,19 @@ def scalar_value(value: Any) -> float:
         return float(value.simple_value)
     tensor = value.tensor
     if tensor.dtype == types_pb2.DT_FLOAT:
-        numbers, form = tensor.float_val, _FLOAT
+        numbers, unpack, size = tensor.float_val, _FLOAT, 4
     elif tensor.dtype == types_pb2.DT_DOUBLE:
-        numbers, form = tensor.double_val, _DOUBLE
+        numbers, unpack, size = tensor.double_val, _DOUBLE, 8
     else:
         return float("nan")
     if numbers:
         return float(numbers[0])
     content = tensor.tensor_content
-    return float(form.unpack(content)[0]) if len(content) == form.size else float("nan")
+    return float(unpack(content)[0]) if len(content) == size else float("nan")
 
 
-class ScalarDecoder:
-    """Decodes the events that ``add_scalar`` writes, several times as fast as protobuf.
+class ScalarDecoder(Generic[T]):
+    """Decodes the events that ``add_scalar`` writes, three times as fast as protobuf.
 
     Such an event is ``09`` wall time (8 bytes) [``10`` step (varint)] tail value (4 bytes), and the
     tail, which is ``2a`` length ``0a`` length ``0a`` length tag ``15``, is the same for every event
@@ -125,40 +128,42 @@ class ScalarDecoder:
     """
 
     def __init__(self) -> None:
-        self._tags: dict[bytes, str] = {}
+        self._targets: dict[bytes, T] = {}
 
-    def learn(self, tag: str) -> None:
-        """Decode the tag's events from now on."""
+    def learn(self, tag: str, target: T) -> None:
+        """Decode the tag's events from now on, and return ``target`` with them."""
         value = summary_pb2.Summary.Value(tag=tag, simple_value=1.0)
         event = event_pb2.Event(summary=summary_pb2.Summary(value=[value]))
-        self._tags[event.SerializeToString()[:-4]] = tag
+        self._targets[event.SerializeToString()[:-4]] = target
 
-    def decode(self, data: bytes) -> tuple[str, int, float, float] | None:
-        """Return tag, step, wall time and value; None for whatever protobuf has to decode."""
-        if len(data) < 21 or data[0] != 0x09:
+    def decode(self, data: bytes) -> tuple[T, int, float, float] | None:
+        """Return target, step, wall time and value; None for whatever protobuf has to decode."""
+        size = len(data)
+        if size < 21:
             return None
-        start, step = 9, 0
-        if data[9] == 0x10:
-            start, step = 11, data[10]
-            if step > 127:
-                step &= 127
-                for shift in range(7, 63, 7):
-                    octet = data[start]
-                    start += 1
-                    step |= (octet & 127) << shift
-                    if octet < 128:
-                        break
-                else:
-                    return None
-        tag = self._tags.get(data[start:-4])
-        if tag is None:
+        first, wall_time, key, step, second, third, fourth = _WALL_TIME_AND_STEP(data)
+        if first != 0x09:
             return None
-        return (
-            tag,
-            step,
-            _DOUBLE.unpack_from(data, 1)[0],
-            _FLOAT.unpack_from(data, len(data) - 4)[0],
-        )
+        # A varint has 7 bits a byte, lowest first, and the eighth says that more follow.
+        if key != 0x10:
+            start, step = 9, 0
+        elif step < 128:
+            start = 11
+        elif second < 128:
+            start, step = 12, step + (second << 7) - 0x80
+        elif third < 128:
+            start, step = 13, step + (second << 7) + (third << 14) - 0x4080
+        elif fourth < 128:
+            start, step = 14, step + (second << 7) + (third << 14) + (fourth << 21) - 0x204080
+        else:
+            return None
+        target = self._targets.get(data[start:-4])
+        if target is None:
+            return None
+        return target, step, wall_time, _FLOAT(data, size - 4)[0]
+
+
+_Columns = tuple["array[int]", "array[float]", "array[float]"]
 
 
 class Scalars(NamedTuple):
@@ -181,18 +186,18 @@ def read_scalars(path: StrPath, *, behind_faults: bool = False) -> dict[str, Sca
     Nothing is thinned out, purged or sorted: a step that was logged twice is there twice. Takes 24
     bytes a point. ``path``, ``behind_faults`` and the errors raised are those of ``read_events``.
     """
-    columns: dict[str, tuple[array[int], array[float], array[float]]] = {}
-    decoder = ScalarDecoder()
+    columns: dict[str, _Columns] = {}
+    decoder: ScalarDecoder[_Columns] = ScalarDecoder()
     for name in files_of(path):
         with EventFile(name) as file:
-            for _, data in file.pieces() if behind_faults else file.intact():
+            for _, data in file.pieces(behind_faults=behind_faults):
                 if isinstance(data, Record):
                     continue
                 if (point := decoder.decode(data)) is not None:
-                    steps, wall_times, values = columns[point[0]]
-                    steps.append(point[1])
-                    wall_times.append(point[2])
-                    values.append(point[3])
+                    (steps, wall_times, values), step, wall_time, number = point
+                    steps.append(step)
+                    wall_times.append(wall_time)
+                    values.append(number)
                     continue
                 if (event := parse(data)) is None:
                     if behind_faults:
@@ -203,7 +208,7 @@ def read_scalars(path: StrPath, *, behind_faults: bool = False) -> dict[str, Sca
                         continue
                     if value.tag not in columns:
                         columns[value.tag] = array("q"), array("d"), array("d")
-                        decoder.learn(value.tag)
+                        decoder.learn(value.tag, columns[value.tag])
                     steps, wall_times, values = columns[value.tag]
                     steps.append(event.step)
                     wall_times.append(event.wall_time)

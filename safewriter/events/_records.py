@@ -38,6 +38,7 @@ _CHUNK = 1 << 20
 # protobuf refuses to parse 2 GiB or more: a longer record is no event, whatever its CRC says.
 _MAX_LENGTH = 2**31 - 1
 _MASK_DELTA = 0xA282EAD8
+_UINT32 = struct.Struct("<I")
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -155,28 +156,20 @@ class EventFile:
     def __exit__(self, *exc: object) -> None:
         self._file.close()
 
-    def pieces(self, offset: int = 0) -> Iterator[tuple[int, bytes | Record]]:
-        """Yield every intact record (offset, payload) and every fault (offset, record)."""
-        while True:
-            for at, data in self.intact(offset):
-                yield at, data
-                offset = at + len(data) + FRAMING
-            if offset >= self._size:
-                return
-            following = self._next_intact(offset + 1)
-            while offset < following:
-                fault = self._judge(offset, following)
-                yield offset, fault
-                offset += fault.length
+    def pieces(
+        self, offset: int = 0, *, behind_faults: bool = True
+    ) -> Iterator[tuple[int, bytes | Record]]:
+        """Yield every intact record (offset, payload) and every fault (offset, record).
 
-    def intact(self, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Yield offset and payload of the intact records from ``offset`` up to the first fault."""
+        Without `behind_faults`, end before the first fault.
+        """
         checksum = google_crc32c.value
+        number = _UINT32.unpack_from
         lengths: dict[bytes, int] = {}  # by header: a run has few different ones
         while offset < self._size:
             self._bytes(offset, HEADER)
             chunk, start = self._chunk, self._chunk_start
-            position, end = offset - start, len(chunk)
+            position, end = offset - start, len(chunk) - 4
             while True:
                 header = chunk[position : position + HEADER]
                 length = lengths.get(header)
@@ -187,22 +180,28 @@ class EventFile:
                         lengths.clear()
                     lengths[header] = length
                 stop = position + HEADER + length
-                if stop + 4 > end:
+                if stop > end:
                     break
                 data = chunk[position + HEADER : stop]
                 crc = checksum(data)
-                if ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF != int.from_bytes(
-                    chunk[stop : stop + 4], "little"
-                ):
+                # _masked, written out: a call more for each record takes a tenth of all the time.
+                if ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF != number(chunk, stop)[0]:
                     break
                 yield start + position, data
                 position = stop + 4
             offset = start + position
             # The end of the chunk is within this record, or it is faulty, or this is the end.
-            if (payload := self._payload(offset)) is None:
+            if (payload := self._payload(offset)) is not None:
+                yield offset, payload
+                offset += len(payload) + FRAMING
+            elif not behind_faults:
                 return
-            yield offset, payload
-            offset += len(payload) + FRAMING
+            else:
+                following = self._next_intact(offset + 1)
+                while offset < following:
+                    fault = self._judge(offset, following)
+                    yield offset, fault
+                    offset += fault.length
 
     def _read(self, offset: int, count: int) -> bytes:
         count = min(count, self._size - offset)
@@ -262,7 +261,7 @@ class EventFile:
         header = self._bytes(offset, HEADER)
         room = following - offset
         length = _length(header)
-        if room < HEADER and following >= self._size:
+        if len(header) < HEADER and following >= self._size:
             verdict = Verdict.TORN
         elif not any(header[:room]):
             verdict, room = Verdict.ZEROS, min(self._zeros_end(offset), following) - offset
@@ -276,10 +275,14 @@ class EventFile:
 
     def _zeros_end(self, offset: int) -> int:
         """Return where the zero bytes that begin at ``offset`` end."""
-        while offset < self._size and self._bytes(offset, 1):
-            if found := _NOT_ZERO.search(self._chunk, offset - self._chunk_start):
-                return self._chunk_start + found.start()
-            offset = self._chunk_start + len(self._chunk)
+        while self._bytes(offset, 1):
+            start, chunk = offset - self._chunk_start, self._chunk
+            # The comparison alone is ten times as fast as the search.
+            if start or chunk != bytes(len(chunk)):
+                found = _NOT_ZERO.search(chunk, start)
+                if found:
+                    return self._chunk_start + found.start()
+            offset = self._chunk_start + len(chunk)
         return offset
 
 

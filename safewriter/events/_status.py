@@ -67,10 +67,13 @@ def run_status(directory: StrPath) -> RunStatus:
 
 def _is_held(lock: str) -> bool | None:
     """Return whether a process holds the lock file; None where the system cannot tell."""
-    import fcntl
-
     try:
-        descriptor = os.open(lock, os.O_RDONLY)
+        import fcntl
+    except ImportError:  # no flock: Windows
+        return None
+    try:
+        # Not blocking: the open of a FIFO, or of a file with a lease on it, would wait.
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:

@@ -115,7 +115,7 @@ class RunSummary:
         if len(self.faults) < _FAULTS_KEPT:
             self.faults.append(Fault(path, fault))
 
-    def _add_event(self, event: Any, decoder: ScalarDecoder) -> None:
+    def _add_event(self, event: Any, decoder: ScalarDecoder[TagSummary]) -> None:
         what = event.WhichOneof("what")
         if what == "file_version":
             self.file_version = event.file_version
@@ -127,14 +127,16 @@ class RunSummary:
         for value in event.summary.value:
             self._add_value(event.step, event.wall_time, value, decoder)
 
-    def _add_value(self, step: int, wall_time: float, value: Any, decoder: ScalarDecoder) -> None:
+    def _add_value(
+        self, step: int, wall_time: float, value: Any, decoder: ScalarDecoder[TagSummary]
+    ) -> None:
         kind = value_kind(value)
         tag = self.tags.get(value.tag)
         if tag is None:
             tag = TagSummary(value.tag, kind, 0, step, step, step, wall_time, wall_time)
             self.tags[value.tag] = tag
             if kind == "scalar":
-                decoder.learn(value.tag)
+                decoder.learn(value.tag, tag)
         elif kind == "tensor:":  # only a tag's first value has to name the plugin
             kind = tag.kind
         if kind != tag.kind and kind not in tag.other_kinds:
@@ -154,7 +156,7 @@ def summarise(path: StrPath, *, behind_faults: bool = False) -> RunSummary:
     raised are those of ``read_events``; faults are found all through each file in any case.
     """
     run = RunSummary(os.path.abspath(path), files_of(path))
-    decoder = ScalarDecoder()
+    decoder: ScalarDecoder[TagSummary] = ScalarDecoder()
     for name in run.files:
         faulty = False
         with EventFile(name) as file:
@@ -163,8 +165,8 @@ def summarise(path: StrPath, *, behind_faults: bool = False) -> RunSummary:
                     run._add_fault(name, data)
                     faulty = True
                     continue
-                point = decoder.decode(data)
                 event = None
+                point = decoder.decode(data)
                 if point is None and (event := parse(data)) is None:
                     length = len(data) + FRAMING
                     run._add_fault(name, Record(offset, length, Verdict.UNDECODABLE, b""))
@@ -174,14 +176,14 @@ def summarise(path: StrPath, *, behind_faults: bool = False) -> RunSummary:
                     run.behind_faults += 1
                     if not behind_faults:
                         continue
-                run.events += 1
                 if point is not None:
-                    wall_time = point[2]
-                    run.tags[point[0]]._add(point[1], wall_time, point[3])
+                    tag, step, wall_time, number = point
+                    tag._add(step, wall_time, number)
                 else:
                     assert event is not None
                     wall_time = event.wall_time
                     run._add_event(event, decoder)
+                run.events += 1
                 if run.first_wall_time is None:
                     run.first_wall_time = wall_time
                 run.last_wall_time = wall_time
