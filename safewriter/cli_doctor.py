@@ -6,19 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.text import Text
 
     from safewriter.doctor import Action, Code, Finding
-    from safewriter.doctor._check import Progress
 
 JSON_VERSION = 1
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
-_LARGE_TREE = 50  # runs from which on a progress bar is worth its line
+_SHOWN = 5  # findings of one code that are printed in full
 
 
 def add_doctor_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -69,11 +67,12 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from safewriter._terminal import progress_bar
     from safewriter.doctor import check, repair
 
     select, ignore = _codes(options.select), _codes(options.ignore)
     found: list[tuple[str, list[Finding], list[Action]]] = []
-    with _progress(quiet=options.json) as progress:
+    with progress_bar(quiet=options.json) as progress:
         for logdir in options.logdirs:
             actions: list[Action] = []
             if options.fix:
@@ -97,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
         _print_json(found)
     else:
         for logdir, findings, actions in found:
-            _print(_console(), logdir, findings, actions, options.fix)
+            _print(logdir, findings, actions, options.fix)
     return 1 if any(findings for _, findings, _ in found) else 0
 
 
@@ -108,45 +107,6 @@ def _fail(message: str) -> int:
 
 def _codes(given: Iterable[str]) -> list[str]:
     return [code for group in given for code in group.replace(",", " ").split()]
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False)
-
-
-def _progress(*, quiet: bool) -> AbstractContextManager[Progress | None]:
-    console = _console(stderr=True)
-    return nullcontext(None) if quiet or not console.is_terminal else _ProgressBar(console)
-
-
-class _ProgressBar(AbstractContextManager["Progress"]):
-    """A bar on standard error, shown once a tree turns out to be large."""
-
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._bar = Progress(
-            "reading runs",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("")
-
-    def __enter__(self) -> Progress:
-        return self._update
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def _update(self, done: int, total: int) -> None:
-        if total >= _LARGE_TREE:
-            self._bar.start()
-            self._bar.update(self._task, completed=done, total=total)
 
 
 def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
@@ -180,63 +140,77 @@ def _finite(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _print(
-    console: Console, logdir: str, findings: list[Finding], actions: list[Action], fix: bool
-) -> None:
+def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: bool) -> None:
     from rich.rule import Rule
+    from rich.text import Text
 
-    from safewriter.doctor._finding import printable
+    from safewriter._terminal import console, safe
+    from safewriter.doctor._finding import listing, printable
 
-    console.print(Rule(_safe(printable(logdir)), style="dim"))
+    out = console()
+    out.print(Rule(Text(safe(printable(logdir))), style="dim"))
     for action in actions:
-        _print_action(console, action)
-    if fix and not actions:
-        console.print("Nothing that --fix can cure.")
+        out.print(_action(action))
+    if actions:
+        out.print()
+    elif fix:
+        out.print("Nothing that --fix can cure.\n")
+    groups: dict[str, list[Finding]] = {}
     for finding in findings:
-        _print_finding(console, finding)
-    counts = {
-        severity: sum(finding.severity == severity for finding in findings) for severity in _COLOURS
-    }
-    if findings:
-        words = [
-            f"[{_COLOURS[severity]}]{count} {severity}{'s' if count != 1 else ''}[/]"
-            for severity, count in counts.items()
-            if count
-        ]
-        fixable = sum(finding.fixable for finding in findings)
-        tail = f"; --fix cures {fixable}" if fixable else ""
-        console.print(f"{', '.join(words)}{tail}. --explain CODE says more about a code.")
-    else:
-        console.print("[bold green]Nothing found.[/]")
+        groups.setdefault(finding.code, []).append(finding)
+    for group in groups.values():
+        for finding in group[:_SHOWN]:
+            _print_finding(finding)
+        if rest := group[_SHOWN:]:
+            others = listing(printable(finding.run or finding.path) for finding in rest)
+            out.print(Text(safe(f"{rest[0].code} likewise in {len(rest):,} more: {others}\n")))
+    _print_summary(findings)
 
 
-def _print_finding(console: Console, finding: Finding) -> None:
+def _print_summary(findings: list[Finding]) -> None:
+    from safewriter._terminal import console
+
+    if not findings:
+        console().print("[bold green]Nothing found.[/]")
+        return
+    words = []
+    for severity, colour in _COLOURS.items():
+        if count := sum(finding.severity == severity for finding in findings):
+            words.append(f"[{colour}]{count:,} {severity}{'s' if count != 1 else ''}[/]")
+    fixable = sum(finding.fixable for finding in findings)
+    cured = f" --fix cures {fixable:,} of them." if fixable else ""
+    console().print(f"{', '.join(words)}.{cured}")
+
+
+def _print_finding(finding: Finding) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    head = Text()
-    head.append(f"{finding.code} ", style=_COLOURS[finding.severity])
-    head.append(finding.title, style="bold")
+    from safewriter._terminal import console, safe
+    from safewriter.doctor._finding import printable
+
+    out = console()
+    head = Text(f"{finding.code} ", style=_COLOURS[finding.severity])
+    head.append(finding.title, style="bold default")
     if finding.run is not None:
-        head.append(f"  run {_safe(finding.run)}", style="dim")
-    console.print(head)
+        head.append(f"  run {safe(printable(finding.run))}", style="not bold cyan")
+    out.print(head)
+    out.print(Padding(Text(safe(finding.message), overflow="fold"), (0, 0, 0, 2)))
     rows = Table.grid(padding=(0, 1))
-    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(style="dim", no_wrap=True, min_width=len("--load_fast=false"))
     rows.add_column(overflow="fold")
-    rows.add_row("", Text(_safe(finding.message)))
-    if finding.python == "the same":
-        rows.add_row("TensorBoard", Text(finding.fast))
-    else:
-        rows.add_row("TensorBoard", Text(finding.fast))
+    rows.add_row("TensorBoard", Text(finding.fast))
+    if finding.python not in ("the same", finding.fast):
         rows.add_row("--load_fast=false", Text(finding.python))
-    rows.add_row("cure", Text(_safe(finding.cure)))
-    console.print(Padding(rows, (0, 0, 1, 2)))
+    rows.add_row("cure", Text(safe(finding.cure)))
+    out.print(Padding(rows, (0, 0, 1, 2)))
 
 
-def _print_action(console: Console, action: Action) -> None:
+def _action(action: Action) -> Text:
     from rich.text import Text
 
+    from safewriter._terminal import safe
     from safewriter.doctor._finding import printable
 
     files = ", ".join(printable(name) for name in action.files)
@@ -245,45 +219,48 @@ def _print_action(console: Console, action: Action) -> None:
         "merge": ("would merge", "merged"),
         "quarantine": ("would move aside", "moved aside"),
         "finish": ("would finish the repair of", "finished the repair of"),
-        "skip": ("leaves alone", "leaves alone"),
+        "skip": ("leaves it alone", "leaves it alone"),
     }[action.kind][action.done]
-    line = Text(f"{printable(action.run)}: ", style="dim")
-    line.append(f"{verb} {files}".rstrip(), style="green" if action.done else "yellow")
-    if action.new is not None:
-        line.append(f" into {printable(action.new)}", style="green" if action.done else "yellow")
+    what = verb if action.kind == "skip" else f"{verb} {files}"
+    if action.new is not None and action.kind != "skip":
+        what += f" into {printable(action.new)}"
     if action.reason is not None:
-        line.append(f" ({action.reason})")
-    console.print(line)
-
-
-def _safe(text: str) -> str:
-    """Return text without what a tag or a name could do to a terminal."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+        what += f": {action.reason}"
+    line = Text(safe(f"{printable(action.run)}: "), style="dim")
+    line.append(safe(what), style="not dim green" if action.done else "not dim yellow")
+    return line
 
 
 def _explain(wanted: str) -> int:
+    from safewriter._terminal import console
     from safewriter.doctor import CODES
 
-    console = _console()
     if not wanted:
         from rich.table import Table
 
         table = Table("code", "severity", "finding", box=None)
         for code in CODES.values():
             table.add_row(code.code, f"[{_COLOURS[code.severity]}]{code.severity}[/]", code.title)
-        console.print(table)
+        console().print(table)
         return 0
     known = CODES.get(wanted.upper())
     if known is None:
         return _fail(f"there is no code {wanted!r}; --explain alone lists all of them")
-    _print_code(console, known)
+    _print_code(known)
     return 0
 
 
-def _print_code(console: Console, code: Code) -> None:
-    console.print(f"[{_COLOURS[code.severity]}]{code.code}[/] [bold]{code.title}[/]")
-    console.print(f"  severity            {code.severity}")
-    console.print(f"  TensorBoard         {code.fast}")
-    console.print(f"  --load_fast=false   {code.python}")
-    console.print(f"  cure                {code.cure}", soft_wrap=True)
+def _print_code(code: Code) -> None:
+    from rich.table import Table
+
+    from safewriter._terminal import console
+
+    console().print(f"[{_COLOURS[code.severity]}]{code.code}[/] [bold]{code.title}[/]")
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    rows.add_row("severity", code.severity)
+    rows.add_row("TensorBoard", code.fast)
+    rows.add_row("--load_fast=false", code.python)
+    rows.add_row("cure", code.cure)
+    console().print(rows)

@@ -45,6 +45,9 @@ def check(
             what it serves with what is on disk.
         progress: called now and then.
 
+    Returns:
+        The findings, errors first.
+
     Raises:
         ValueError: a code is unknown.
         LookupError: the user is unknown.
@@ -52,7 +55,11 @@ def check(
     wanted = wanted_codes(select, ignore)
     user = User.named(as_user) if as_user is not None else User.current()
     findings = _check(os.fspath(path), user, as_user is not None, server, progress)
-    return [finding for finding in findings if finding.code in wanted]
+    severities = ("error", "warning", "note")
+    return sorted(
+        (finding for finding in findings if finding.code in wanted),
+        key=lambda finding: severities.index(finding.severity),
+    )
 
 
 def wanted_codes(select: Iterable[str], ignore: Iterable[str]) -> set[str]:

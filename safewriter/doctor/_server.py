@@ -173,7 +173,7 @@ def _get(server: str, route: str, **params: str) -> Any:
 
 def _modified(directory: str) -> float:
     with os.scandir(directory) as entries:
-        return max((entry.stat().st_mtime for entry in entries if "tfevents" in entry.name))
+        return max(entry.stat().st_mtime for entry in entries if "tfevents" in entry.name)
 
 
 def _is_old(directory: str) -> bool:

@@ -1,0 +1,66 @@
+"""What the commands share on a terminal. The only place, with the commands, that imports rich."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ProgressCallback = Callable[[int, int], None]
+
+_LARGE_TREE = 50  # runs from which on a bar is worth its line
+
+
+def console(*, stderr: bool = False, wide: bool = False) -> Console:
+    """Return a console that prints what it is given: no words are coloured by guess.
+
+    ``wide`` does not break lines at 80 columns where there is no terminal, such as in a pipe.
+    """
+    from rich.console import Console
+
+    found = Console(stderr=stderr, highlight=False)
+    if wide and not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = 400
+    return found
+
+
+def safe(text: str) -> str:
+    """Return text without what a tag or a name could do to a terminal."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def progress_bar(*, quiet: bool) -> AbstractContextManager[ProgressCallback | None]:
+    """Return a bar on standard error, if that is a terminal; it shows once a tree is large."""
+    errors = console(stderr=True)
+    return nullcontext(None) if quiet or not errors.is_terminal else _ProgressBar(errors)
+
+
+class _ProgressBar(AbstractContextManager[ProgressCallback]):
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        self._bar = Progress(
+            "reading runs",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("")
+
+    def __enter__(self) -> ProgressCallback:
+        return self._update
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def _update(self, done: int, total: int) -> None:
+        if total >= _LARGE_TREE:
+            self._bar.start()
+            self._bar.update(self._task, completed=done, total=total)
