@@ -8,7 +8,7 @@ from typing import Any
 
 import torch.utils.tensorboard.writer as _module
 from tensorboard.compat.proto import types_pb2
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
@@ -18,6 +18,8 @@ from ._eventfile import RunEventWriter
 from ._ledger import INT64_MAX, INT64_MIN
 from ._run import Member
 from ._scalar import ScalarShortcut
+from .events import value_kind
+from .events._events import scalar_value
 
 # What has no points: the hparams plugin's messages carry no value, and this is a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
@@ -26,26 +28,6 @@ _LAYOUT_TAG = "custom_scalars__config__"
 _torch_writer: Any = _module
 
 _inside = threading.local()
-
-
-def kind_of(value: Summary.Value) -> str:
-    """Return the kind of data of a value: ``"scalar"``, ``"image"``, ``"tensor:text"``, ..."""
-    field = value.WhichOneof("value")
-    if field == "simple_value":
-        return "scalar"
-    if field == "histo":
-        return "histogram"
-    if field == "tensor":
-        plugin = value.metadata.plugin_data.plugin_name
-        return "scalar" if plugin == "scalars" else f"tensor:{plugin}"
-    return field or ""
-
-
-def _number(value: Summary.Value) -> float | None:
-    if value.WhichOneof("value") == "simple_value":
-        return float(value.simple_value)
-    numbers = value.tensor.float_val or value.tensor.double_val
-    return float(numbers[0]) if numbers else None
 
 
 _combined: dict[type[EventFileWriter], type[RunEventWriter]] = {}
@@ -84,6 +66,7 @@ class RunFileWriter(FileWriter):
     def _go_along(self) -> None:
         run = self._member.run
         self._place = run.place
+        self._ledger = run.ledger(self._subdir)
         directory = f"{run.directory}/{self._subdir}" if self._subdir else run.directory
         if run.remote:
             self.event_writer = _torch_writer.EventFileWriter(
@@ -120,13 +103,24 @@ class RunFileWriter(FileWriter):
         """
         self._follow()
         step = self._check(summary, global_step, walltime)
+        before = getattr(_inside, "add_summary", False)
         _inside.add_summary = True
         try:
             # Positional: trackers that wrap this take the step by its place.
             super().add_summary(summary, step, walltime)
         finally:
-            _inside.add_summary = False
+            _inside.add_summary = before
         self._make_shortcut(summary)
+
+    def announce_restart(self, step: int) -> None:
+        """Hide what was logged from `step` on from the readers that obey a restart.
+
+        TensorBoard's Python reader takes the first START of a directory for the first start and
+        hides behind the later ones, so there are two; its default reader obeys none, but hides the
+        points of a tag from a step on when that step is logged again.
+        """
+        for _ in range(2):
+            super().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
 
     def _check(self, summary: Summary, given: Any, walltime: float | None) -> int | None:
         if walltime is not None and not math.isfinite(walltime):
@@ -136,37 +130,40 @@ class RunFileWriter(FileWriter):
             )
         step = None if given is None else _as_step(given, summary)
         for value in summary.value:
-            kind = kind_of(value)
-            if not kind or value.tag == _LAYOUT_TAG:
-                continue
-            number = _number(value) if kind == "scalar" else None
-            if number is not None and step is not None:
-                self._start_over_if_need_be(value.tag, step)
-            ledger = self._member.run.ledger(self._subdir)
-            double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
-            step = ledger.check(value.tag, kind, step, self._member, number, double=double)
+            if value.WhichOneof("value") is not None and value.tag != _LAYOUT_TAG:
+                step = self._check_value(value, step)
         return step
 
-    def _start_over_if_need_be(self, tag: str, step: int) -> None:
+    def _check_value(self, value: Summary.Value, step: int | None) -> int | None:
+        kind = value_kind(value)
+        number = scalar_value(value) if kind == "scalar" else None
+        if number is not None and step is not None:
+            if self._starts_over(value.tag, step):
+                self._member.start_over(value.tag, step)
+                self._follow()
+            elif self._member.run.must_restart(self._subdir, value.tag, step):
+                self.announce_restart(step)
+        double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
+        return self._ledger.check(value.tag, kind, step, self._member, number, double=double)
+
+    def _starts_over(self, tag: str, step: int) -> bool:
+        """Tell whether a newly made writer is not ahead of a writer that has left."""
         if not self._member.may_move:
-            return
-        state = self._member.run.ledger(self._subdir).tags.get(tag)
-        if state is None or state.logger is self._member:
-            return
-        if getattr(state.logger, "left", False) and step <= state.last:
-            self._member.start_over(tag, step)
-            self._follow()
+            return False
+        state = self._ledger.tags.get(tag)
+        return state is not None and step <= state.last and getattr(state.logger, "left", False)
 
     def _make_shortcut(self, summary: Summary) -> None:
         if self._member.run.remote or len(summary.value) != 1:
             return
         value = summary.value[0]
-        if value.WhichOneof("value") == "simple_value" and not value.HasField("metadata"):
-            run, tag = self._member.run, value.tag
-            state = run.ledger(self._subdir).tags[tag]
-            if state.kind == "scalar":
-                key = tag if self._series is None else (tag, self._series)
-                self._member.shortcuts[key] = ScalarShortcut(tag, state, run.file(self._subdir))
+        key = value.tag if self._series is None else (value.tag, self._series)
+        if key in self._member.shortcuts or value.WhichOneof("value") != "simple_value":
+            return
+        state = self._ledger.tags[value.tag]
+        if state.kind == "scalar" and not value.HasField("metadata"):
+            file = self._member.run.file(self._subdir)
+            self._member.shortcuts[key] = ScalarShortcut(value.tag, state, file)
 
 
 def _tags(summary: Summary) -> str:

@@ -29,7 +29,7 @@ _QUALITY = frozenset(
     """
     accuracy acc top1 top5 precision recall f1 fscore auc auroc auprc ap map miou iou dice
     bleu rouge meteor wer cer psnr ssim fid mrr ndcg r2
-    """.split()  # noqa: SIM905  (a list would take thirty lines)
+    """.split()
 )
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[^\W_]+")
@@ -52,6 +52,10 @@ def words(tag: str) -> list[str]:
         for part in _SEPARATORS.split(tag)
         for word in (_WORD.findall(part) if not part.islower() else [part])
     ]
+
+
+#: The logger of tags that only an earlier session of the run has logged.
+EARLIER = object()
 
 
 class TagState:
@@ -114,7 +118,7 @@ class TagLedger:
         else:
             if step is None:
                 step = self._missing_step(tag, state)
-            elif step <= state.last:
+            elif step <= state.last and state.logger is not EARLIER:
                 self._not_rising(tag, step, state)
             state.last = step
             state.logger = logger
@@ -125,6 +129,11 @@ class TagLedger:
             self._double_precision(tag)
             state.warned |= _DOUBLE_WARNED
         return step
+
+    def expect(self, tag: str, kind: str, last: int) -> None:
+        """Take over a tag of an earlier session: it may be logged again from any step on."""
+        self.tags[tag] = TagState(kind, last, EARLIER)
+        self._training_seen = True
 
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again."""

@@ -26,6 +26,7 @@ from ._errors import (
 )
 from ._eventfile import EventFile, SilentFile
 from ._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger
+from ._resume import Earlier
 from ._rundir import (
     claim,
     explained,
@@ -119,16 +120,17 @@ class Run:
         self.request = request
         self.resumed = resumed
         self.members: set[Member] = set()
+        self.remote = is_remote(directory)
         self.is_open = False
         self.failed = False
-        # Written to in another way than through its own event files.
-        self.used = False
+        # Not empty, though this process may not have written an event to it.
+        self.used = not self.remote and has_events(directory)
         self._location: Location = user_location()
-        self.remote = is_remote(directory)
         self.remote_writers: list[EventFileWriter] = []
         self._forked = False
         self._files: dict[str, EventFile] = {}
         self._ledgers: dict[str, TagLedger] = {}
+        self._earlier: dict[str, Earlier] = {}
         self._lock = RunLock(directory)
         # Replaced by another object whenever the run goes to another place.
         self.place = object()
@@ -150,8 +152,15 @@ class Run:
         ledger = self._ledgers.get(subdir)
         if ledger is None:
             ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
+            if self.resumed:
+                self._earlier[subdir] = Earlier(os.path.join(self.directory, subdir))
+                self._earlier[subdir].teach(ledger)
             ledger = self._ledgers.setdefault(subdir, ledger)
         return ledger
+
+    def must_restart(self, subdir: str, tag: str, step: int) -> bool:
+        """Tell whether a resumed run has to announce a restart before `tag` is logged at `step`."""
+        return self.resumed and self._earlier[subdir].must_restart(tag, step)
 
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again."""
@@ -244,6 +253,7 @@ class Run:
         self.directory = directory
         self.place = object()
         self._ledgers.clear()
+        self.resumed = False
         self._lock = RunLock(directory)
         for subdir, file in self._files.items():
             file.after_fork(os.path.join(directory, subdir) if subdir else directory)
@@ -328,6 +338,17 @@ def _begin(request: RunRequest) -> Run:
         # The directory was new a moment ago, and another process was quicker.
         run = Run(claim(request.log_dir, request.comment, request.rank), request)
         run.open()
+    if run.used and not (resumed or request.continues):
+        try:
+            warn(
+                ReusedRunWarning,
+                f"{directory!r} already holds the events of an earlier run, and TensorBoard will "
+                "draw both as one. Leave unique=True for a directory of its own, or say that the "
+                "run goes on: resume=True or purge_step=.",
+            )
+        except ReusedRunWarning:
+            run.close_if_left()
+            raise
     if request.named:
         _current[_key(request)] = run
         _by_directory[os.path.realpath(run.directory)] = run
@@ -349,13 +370,6 @@ def _choose_directory(request: RunRequest) -> tuple[str, bool]:
     if request.resume and (earlier := newest_run(log_dir)) is not None:
         return earlier, True
     if not request.unique:
-        if has_events(log_dir) and not request.continues:
-            warn(
-                ReusedRunWarning,
-                f"{log_dir!r} already holds the events of an earlier run, and TensorBoard will "
-                "draw both as one. Leave unique=True for a directory of its own, or say that the "
-                "run goes on: resume=True or purge_step=.",
-            )
         return make(log_dir), False
     if request.named and is_unique_name(log_dir) and not is_run(log_dir):
         return make(log_dir), False

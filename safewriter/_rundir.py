@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from ._errors import RelativePathWarning, RunDirectoryError, warn
+from .events import RunStatus, run_status
 
 #: What marks the root of a project.
 PROJECT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
@@ -185,14 +186,21 @@ def make(path: str) -> str:
 
 
 def newest_run(log_dir: str) -> str | None:
-    """Return `log_dir` itself if it is a run, else the newest run directly below it, else None."""
+    """Return the run to continue: `log_dir` itself, else the newest below it, else None.
+
+    A run below it that a live process is writing is passed over.
+    """
     if is_run(log_dir):
         return log_dir
     try:
         children = [entry.path for entry in os.scandir(log_dir) if entry.is_dir()]
+        children = [path for path in children if is_run(path)]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return max(filter(is_run, children), key=_started, default=None)
+    for path in sorted(children, key=_started, reverse=True):
+        if run_status(path) is not RunStatus.RUNNING:
+            return path
+    return None
 
 
 def _started(directory: str) -> tuple[float, str]:

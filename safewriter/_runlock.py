@@ -17,6 +17,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from ._errors import RunLockedError, UnlockedRunWarning, warn
 from ._rundir import HIDDEN
+from .events import run_record
 
 #: How long a process that was refused waits for the holder to write down who it is.
 _HOLDER_SECONDS = 2.0
@@ -99,7 +100,10 @@ class RunLock:
         """Name pid, host and start of the process that holds the lock."""
         deadline = time.monotonic() + _HOLDER_SECONDS
         while True:
-            record = read_record(self.directory)
+            try:
+                record = run_record(self.directory)
+            except OSError:
+                record = None
             # A record that is not of a running process is the predecessor's: the holder has the
             # lock, but has not written its own yet.
             if record and record.get("status") == "running" and _may_live(record):
@@ -108,16 +112,6 @@ class RunLock:
             if time.monotonic() > deadline:
                 return "another process"
             time.sleep(0.01)
-
-
-def read_record(directory: str) -> dict[str, Any] | None:
-    """Return the record of a run, or None if it has none that can be read."""
-    try:
-        with open(os.path.join(directory, HIDDEN, "run.json"), encoding="utf-8") as file:
-            record = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _may_live(record: dict[str, Any]) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, NoReturn
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from . import _lifecycle, _run
@@ -39,7 +38,14 @@ class SafeSummaryWriter(SummaryWriter):
         unique: Make a directory ``<time>[_comment][_rankN]`` below `log_dir` for each run. A run is
             one start of a program: writers of one process on one `log_dir` share it. If False, the
             run is exactly `log_dir`.
-        resume: Continue the newest run under `log_dir`, or `log_dir` itself if it is a run.
+        resume: Continue the newest run under `log_dir`, or `log_dir` itself if it is a run, in a
+            new event file; without one, begin a new run. A run that a live process writes is passed
+            over, or refused if it is `log_dir` itself. Steps may be logged again: TensorBoard's
+            default reader then hides the earlier points of the same tag from that step on. Its
+            Python reader (``--load_fast=false``) hides the earlier points of all tags from the
+            first step on at which a curve is logged again, so a tag that is not logged again ends
+            there; and where tags count different things, epochs and batches, it shows both the
+            earlier and the new points. Give `purge_step` as well to name that step yourself.
         root: Where a relative `log_dir` begins; ``"project"`` is the project's root.
         ranks: ``"all"`` ranks of a distributed job log, each to its own run, or only rank
             ``"zero"``, while the others are silent.
@@ -53,7 +59,7 @@ class SafeSummaryWriter(SummaryWriter):
 
     # None for writers that torch made and that patch() turned into ours: they stay what they are.
     _member: _run.Member | None = None
-    log_dir: Any
+    log_dir: str
     file_writer: Any
     all_writers: Any
 
@@ -89,7 +95,7 @@ class SafeSummaryWriter(SummaryWriter):
                 log_dir=named if is_remote(named) else resolve(named, root),
                 named=bool(log_dir),
                 comment=comment,
-                unique=unique and purge_step is None,
+                unique=unique and (purge_step is None or resume),
                 resume=resume,
                 continues=purge_step is not None,
                 rank=rank if world_size > 1 else None,
@@ -140,7 +146,8 @@ class SafeSummaryWriter(SummaryWriter):
             self.log_dir = self._run.directory
             self.all_writers = {self.log_dir: self.file_writer}
             if self.purge_step is not None:
-                self._purge(self.purge_step)
+                self.file_writer.announce_restart(self.purge_step)
+                self._run.rewind(self.purge_step)
                 self.purge_step = None
         return self.file_writer
 
@@ -161,18 +168,6 @@ class SafeSummaryWriter(SummaryWriter):
             self._join(_run.request_of_pickled(*origin))
         else:
             self._join(_run.RunRequest(resolve(self.log_dir), suffix=self.filename_suffix))
-
-    def _purge(self, step: int) -> None:
-        """Hide what was logged from `step` on.
-
-        TensorBoard's Python reader ignores the first START of a directory and obeys the later ones;
-        its default reader obeys none, but drops the points of a tag when lower steps are logged.
-        """
-        for _ in range(2):
-            self.file_writer.add_event(
-                Event(step=step, session_log=SessionLog(status=SessionLog.START))
-            )
-        self._run.rewind(step)
 
     def add_scalar(
         self,
