@@ -290,6 +290,9 @@ class Run:
 _current: dict[tuple[str, str], Run] = {}
 _by_directory: dict[str, Run] = {}
 
+#: The directories of the runs that this process began, in order.
+begun: dict[str, None] = {}
+
 
 def join(request: RunRequest) -> Member:
     """Join the run of this process that `request` means, or begin it.
@@ -338,6 +341,8 @@ def _begin(request: RunRequest) -> Run:
         # The directory was new a moment ago, and another process was quicker.
         run = Run(claim(request.log_dir, request.comment, request.rank), request)
         run.open()
+    if not (run.remote or request.silent):
+        begun[run.directory] = None
     if run.used and not (resumed or request.continues):
         try:
             warn(
@@ -379,6 +384,7 @@ def _choose_directory(request: RunRequest) -> tuple[str, bool]:
 def _after_fork() -> None:
     _current.clear()
     _by_directory.clear()
+    begun.clear()
 
 
 if hasattr(os, "register_at_fork"):

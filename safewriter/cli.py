@@ -5,18 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import runpy
+import shlex
 import sys
 import types
 from collections.abc import Sequence
+from typing import Any
+
+from .cli_doctor import add_doctor_parser
+from .cli_ls import add_ls_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="safewriter", description="Runs, finds and explains TensorBoard logs."
+        prog="safewriter", description="Runs, lists and explains TensorBoard logs."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run_parser(commands)
+    add_doctor_parser(commands)
+    add_ls_parser(commands)
     options = parser.parse_args(arguments)
     status: int = options.func(options)
     return status
@@ -26,27 +33,47 @@ def _add_run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser = commands.add_parser(
         "run",
         help="run an unchanged script with safe writers",
-        usage="safewriter run [-h] SCRIPT [ARG ...] | -m MODULE [ARG ...]",
+        usage="safewriter run [options] [--] SCRIPT [ARG ...] | -m MODULE [ARG ...]",
         description="Runs a script or module in which SummaryWriter(...) makes safe writers.",
     )
     parser.add_argument("-m", dest="module", action="store_true", help="run a module")
-    parser.add_argument("target", metavar="SCRIPT", help="the script, or with -m the module")
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARG", help="its arguments")
-    parser.set_defaults(func=_run)
+    parser.add_argument(
+        "--no-unique",
+        action="store_true",
+        help="write to exactly the log_dir that the script names",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the newest run of each log_dir"
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", help="where a relative log_dir begins; 'project': its root"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(func=lambda options: _run(parser, options))
 
 
-def _run(options: argparse.Namespace) -> int:
-    from . import patch
-
-    patch()
-    if options.module:
-        sys.argv = [options.target, *options.args]
-        sys.path[0] = os.getcwd()
-        runpy.run_module(options.target, run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = [options.target, *options.args]
-        sys.path[0] = os.path.dirname(os.path.abspath(options.target))
-        _run_script(options.target)
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        parser.error("a script is missing, or with -m a module")
+    defaults: dict[str, Any] = {}
+    if options.no_unique:
+        defaults["unique"] = False
+    if options.resume:
+        defaults["resume"] = True
+    if options.root is not None:
+        defaults["root"] = options.root
+    _patch_with_children(defaults)
+    sys.argv = command
+    try:
+        if options.module:
+            sys.path[0] = os.getcwd()
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
+            _run_script(command[0])
+    finally:
+        _say_where()
     return 0
 
 
@@ -64,3 +91,47 @@ def _run_script(path: str) -> None:
     module.__dict__.update(__file__=path, __builtins__=__builtins__)
     sys.modules["__main__"] = module
     exec(code, module.__dict__)
+
+
+class _Patch:
+    """Patches the process that unpickles it."""
+
+    def __init__(self, defaults: dict[str, Any]) -> None:
+        self._defaults = defaults
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _patch_with_children, (self._defaults,)
+
+
+def _patch_with_children(defaults: dict[str, Any]) -> None:
+    """Patch this process, and the children that multiprocessing spawns from it.
+
+    A spawned child is a new interpreter that imports the script, not this command. The first thing
+    that it unpickles is its preparation data, so the patch travels in there.
+    """
+    from multiprocessing import spawn
+
+    from . import patch
+
+    patch(**defaults)
+    prepare = spawn.get_preparation_data
+
+    def prepare_and_patch(name: str) -> dict[str, Any]:
+        return {**prepare(name), "safewriter": _Patch(defaults)}
+
+    spawn.get_preparation_data = prepare_and_patch
+
+
+def _say_where() -> None:
+    """Print where the runs of this process are, and how to see them."""
+    from ._run import begun
+
+    # The runs of add_hparams lie below the run that they belong to.
+    runs = [directory for directory in begun if os.path.dirname(directory) not in begun]
+    if not runs:
+        return
+    for directory in runs:
+        print(f"safewriter: run {directory}", file=sys.stderr)
+    # The directory above: TensorBoard names a run after its path below the logdir.
+    logdir = os.path.commonpath([os.path.dirname(directory) for directory in runs])
+    print(f"safewriter: see it with  tensorboard --logdir {shlex.quote(logdir)}", file=sys.stderr)
