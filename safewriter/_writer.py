@@ -17,7 +17,7 @@ from ._errors import RankWarning, warn
 from ._filewriter import RunFileWriter
 from ._ledger import EVAL_TAGS, TRAIN_TAGS
 from ._rundir import check_name, is_remote, process_rank, resolve
-from ._scalar import nobody_listens, write_scalar
+from ._scalar import nobody_listens
 
 StrPath = str | os.PathLike[str]
 
@@ -192,7 +192,7 @@ class SafeSummaryWriter(SummaryWriter):
                 and not new_style
                 and not double_precision
                 and nobody_listens()
-                and write_scalar(shortcut, scalar_value, global_step)
+                and shortcut.write(scalar_value, global_step)
             ):
                 return
         super().add_scalar(tag, scalar_value, global_step, walltime, new_style, double_precision)
@@ -222,7 +222,7 @@ class SafeSummaryWriter(SummaryWriter):
                     series: value
                     for series, value in tag_scalar_dict.items()
                     if (shortcut := shortcuts.get((main_tag, series))) is None
-                    or not write_scalar(shortcut, value, global_step, walltime)
+                    or not shortcut.write(value, global_step, walltime)
                 }
                 if not remaining:
                     return
