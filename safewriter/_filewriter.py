@@ -77,7 +77,7 @@ class RunFileWriter(FileWriter):
             self.event_writer = event_writer_class()(directory, *self._event_writer_arguments)
             self.event_writer.attach(run.file(self._subdir))
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Be where the run is: it may have moved, been closed, or belong to a parent process."""
         self._member.ready()
         if self._place is not self._member.run.place:
@@ -89,7 +89,7 @@ class RunFileWriter(FileWriter):
         Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
         """
         if not getattr(_inside, "add_summary", False):
-            self._follow()
+            self.follow()
             if event.HasField("summary"):
                 step = self._check(event.summary, event.step if step is None else step, walltime)
         super().add_event(event, step, walltime)
@@ -101,7 +101,7 @@ class RunFileWriter(FileWriter):
 
         Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
         """
-        self._follow()
+        self.follow()
         step = self._check(summary, global_step, walltime)
         before = getattr(_inside, "add_summary", False)
         _inside.add_summary = True
@@ -140,7 +140,7 @@ class RunFileWriter(FileWriter):
         if number is not None and step is not None:
             if self._starts_over(value.tag, step):
                 self._member.start_over(value.tag, step)
-                self._follow()
+                self.follow()
             elif self._member.run.must_restart(self._subdir, value.tag, step):
                 self.announce_restart(step)
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE

@@ -6,6 +6,7 @@ run is closed when the last one leaves and opened again when one logs or joins.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import uuid
@@ -138,25 +139,32 @@ class Run:
     def file(self, subdir: str) -> EventFile:
         """Return the event file of the run (``""``), or of a series below it."""
         file = self._files.get(subdir)
-        if file is None:
-            kind = SilentFile if self.request.silent else EventFile
-            directory = os.path.join(self.directory, subdir) if subdir else self.directory
-            file = kind(directory, self.request.suffix, self._found_gone)
-            with explained(directory):
-                file.open()
-            file = self._files.setdefault(subdir, file)
-        return file
+        if file is not None:
+            return file
+        with _lifecycle.changing:
+            file = self._files.get(subdir)
+            if file is None:
+                kind = SilentFile if self.request.silent else EventFile
+                file = kind(self._path(subdir), self.request.suffix, self._found_gone)
+                with explained(file.directory):
+                    file.open()
+                self._files[subdir] = file
+            return file
 
     def ledger(self, subdir: str) -> TagLedger:
         """Return the ledger of the run (``""``), or of a series below it."""
-        ledger = self._ledgers.get(subdir)
-        if ledger is None:
-            ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
-            if self.resumed:
-                self._earlier[subdir] = Earlier(os.path.join(self.directory, subdir))
-                self._earlier[subdir].teach(ledger)
-            ledger = self._ledgers.setdefault(subdir, ledger)
-        return ledger
+        with _lifecycle.changing:
+            ledger = self._ledgers.get(subdir)
+            if ledger is None:
+                ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
+                if self.resumed:
+                    self._earlier[subdir] = Earlier(self._path(subdir))
+                    self._earlier[subdir].teach(ledger)
+                self._ledgers[subdir] = ledger
+            return ledger
+
+    def _path(self, subdir: str) -> str:
+        return os.path.join(self.directory, subdir) if subdir else self.directory
 
     def must_restart(self, subdir: str, tag: str, step: int) -> bool:
         """Tell whether a resumed run has to announce a restart before `tag` is logged at `step`."""
@@ -256,7 +264,7 @@ class Run:
         self.resumed = False
         self._lock = RunLock(directory)
         for subdir, file in self._files.items():
-            file.after_fork(os.path.join(directory, subdir) if subdir else directory)
+            file.after_fork(self._path(subdir))
 
     def _close(self, status: str, *, look: bool) -> None:
         self.is_open = False
@@ -282,7 +290,8 @@ class Run:
         """Lock and describe the directory again: it was deleted or renamed under the run."""
         with _lifecycle.changing:
             if self.is_open and not os.path.exists(self._lock.path):
-                with explained(self.directory):
+                # The events are safe without it, and training must go on.
+                with contextlib.suppress(OSError, RunLockedError):
                     self._lock.renew()
 
 

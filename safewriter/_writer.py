@@ -149,6 +149,8 @@ class SafeSummaryWriter(SummaryWriter):
                 self.file_writer.announce_restart(self.purge_step)
                 self._run.rewind(self.purge_step)
                 self.purge_step = None
+        elif self._member is not None:
+            self.file_writer.follow()
         return self.file_writer
 
     def _new_file_writer(self, subdir: str = "", series: str | None = None) -> RunFileWriter:
