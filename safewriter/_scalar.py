@@ -23,10 +23,12 @@ from ._ledger import INT64_MAX, TagState
 # As it is at the moment of each use: trackers replace names in it.
 _torch_writer: Any = _module
 
-#: The largest float32: what is beyond it becomes infinite in an event.
-LARGEST = 3.4028234663852886e38
+# The largest float32: what is beyond it becomes infinite in an event.
+_LARGEST = 3.4028234663852886e38
+_SMALLEST = -_LARGEST
 
 _WALL_TIME = 0x09  # field 1, eight bytes
+_STEP = 0x10  # field 2, a varint
 _TENSOR_DTYPES = frozenset(
     {
         torch.float32,
@@ -64,15 +66,9 @@ _EVENT_FILE_WRITER = next(
 )
 
 
-def nobody_listens() -> bool:
-    """Tell whether no tracker has hooked what the short cut would bypass."""
-    return (
-        SummaryWriter.add_scalar is _ADD_SCALAR
-        and FileWriter.add_event is _ADD_EVENT
-        and FileWriter.add_summary is _ADD_SUMMARY
-        and _torch_writer.EventFileWriter is _EVENT_FILE_WRITER
-        and SummaryWriter.add_scalars is _ADD_SCALARS
-    )
+def series_are_hooked() -> bool:
+    """Tell whether a tracker has hooked ``add_scalars``, which the short cut would bypass."""
+    return SummaryWriter.add_scalars is not _ADD_SCALARS
 
 
 def _of_int(value: int) -> float | None:
@@ -121,12 +117,13 @@ def _varint(number: int) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def _packers(summary_size: int) -> list[Callable[..., bytes]]:
-    """Return what packs an event, by the size of its encoded step."""
-    return [struct.Struct(f"<Bd{size}s{summary_size}sf").pack for size in range(12)]
+    """Return what packs an event, by the size of all but the first byte of its step."""
+    return [struct.Struct(f"<BdBB{size}s{summary_size}sf").pack for size in range(10)]
 
 
-# The step that was encoded last: all tags of a training step share it.
-_step: tuple[int, bytes] = (0, b"")
+# How all but the low seven bits of a step were encoded last: they stay for 128 steps, and all tags
+# of a training step share them. The number, the flag that more bytes follow, the bytes.
+_high: tuple[int, int, bytes] = (0, 0, b"")
 
 
 class ScalarShortcut:
@@ -144,32 +141,42 @@ class ScalarShortcut:
         self._append = file.append
         self._state = state
 
-    # One function: what a call costs here is a tenth of the whole.
+    # One long function: at this size each call costs as much as the work in it.
     def write(self, value: Any, step: Any, now: float | None = None) -> bool:
-        """Append a point, or return False if it has to go through the door."""
-        global _step
+        """Append a point; return False if it has to go through the door.
+
+        That is where a value or a step is not of the usual kind, where the ledger has something to
+        say, and while a tracker has hooked what is bypassed here.
+        """
+        global _high
         if type(value) is not float:
             convert = _CONVERSIONS.get(type(value))
-            if convert is None:
-                return False
-            value = convert(value)
-            if value is None:
+            if convert is None or (value := convert(value)) is None:
                 return False
         state = self._state
         if (
             type(step) is int
-            and -LARGEST <= value <= LARGEST
-            and state.last < step <= INT64_MAX
             and step > 0
+            and state.last < step <= INT64_MAX
+            and _SMALLEST <= value <= _LARGEST
+            and SummaryWriter.add_scalar is _ADD_SCALAR
+            and FileWriter.add_event is _ADD_EVENT
+            and FileWriter.add_summary is _ADD_SUMMARY
+            and _torch_writer.EventFileWriter is _EVENT_FILE_WRITER
         ):
-            last, encoded = _step
-            if last != step:
-                encoded = b"\x10" + _varint(step)
-                _step = (step, encoded)
+            high, more, rest = _high
+            if step >> 7 != high:
+                high = step >> 7
+                more, rest = (0x80, _varint(high)) if high else (0, b"")
+                _high = high, more, rest
             if now is None:
                 now = time.time()
-            summary = self._summary
             state.last = step
-            self._append(self._packers[len(encoded)](_WALL_TIME, now, encoded, summary, value), now)
+            self._append(
+                self._packers[len(rest)](
+                    _WALL_TIME, now, _STEP, step & 0x7F | more, rest, self._summary, value
+                ),
+                now,
+            )
             return True
         return False

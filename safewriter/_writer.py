@@ -17,7 +17,7 @@ from ._errors import RankWarning, warn
 from ._filewriter import RunFileWriter
 from ._ledger import EVAL_TAGS, TRAIN_TAGS
 from ._rundir import check_name, is_remote, process_rank, resolve
-from ._scalar import nobody_listens
+from ._scalar import series_are_hooked
 
 StrPath = str | os.PathLike[str]
 
@@ -186,14 +186,12 @@ class SafeSummaryWriter(SummaryWriter):
         when this returns. Raises what torch raises, and ``ValueError`` for a step outside int64 or
         a wall time that is not finite.
         """
-        if self._member is not None:
+        if walltime is None and self._member is not None:
             shortcut = self._member.shortcuts.get(tag)
             if (
                 shortcut is not None
-                and walltime is None
                 and not new_style
                 and not double_precision
-                and nobody_listens()
                 and shortcut.write(scalar_value, global_step)
             ):
                 return
@@ -218,7 +216,7 @@ class SafeSummaryWriter(SummaryWriter):
         remaining: Mapping[str, Any] = tag_scalar_dict
         if walltime is None:
             walltime = time.time()
-            if nobody_listens():
+            if not series_are_hooked():
                 shortcuts = self._member.shortcuts
                 remaining = {
                     series: value
