@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import doctor, events
     from ._errors import (
         EmptyRunWarning,
         ForkedWriterWarning,
@@ -57,6 +58,8 @@ __all__ = [
     "TagOrderWarning",
     "UnlockedRunWarning",
     "WriteErrorWarning",
+    "doctor",
+    "events",
     "patch",
     "unpatch",
 ]
@@ -65,6 +68,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("doctor", "events"):
+        return import_module(f".{name}", __name__)
     value = getattr(import_module(f".{_ROOMS.get(name, '_errors')}", __name__), name)
     globals()[name] = value
     return value
