@@ -13,7 +13,6 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
 
-from ._errors import StepOrderWarning, warn
 from ._eventfile import RunEventWriter
 from ._ledger import INT64_MAX, INT64_MIN
 from ._run import Member
@@ -129,12 +128,13 @@ class RunFileWriter(FileWriter):
                 "reading the event file there; pass seconds since the epoch"
             )
         step = None if given is None else _as_step(given, summary)
+        rounded = given if step is not None and step != given else None
         for value in summary.value:
             if value.WhichOneof("value") is not None and value.tag != _LAYOUT_TAG:
-                step = self._check_value(value, step)
+                step = self._check_value(value, step, rounded)
         return step
 
-    def _check_value(self, value: Summary.Value, step: int | None) -> int | None:
+    def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> int | None:
         kind = value_kind(value)
         number = scalar_value(value) if kind == "scalar" else None
         if number is not None and step is not None:
@@ -144,7 +144,9 @@ class RunFileWriter(FileWriter):
             elif self._member.run.must_restart(self._subdir, value.tag, step):
                 self.announce_restart(step)
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
-        return self._ledger.check(value.tag, kind, step, self._member, number, double=double)
+        return self._ledger.check(
+            value.tag, kind, step, self._member, number, double=double, given=given
+        )
 
     def _starts_over(self, tag: str, step: int) -> bool:
         """Tell whether a newly made writer is not ahead of a writer that has left."""
@@ -175,11 +177,5 @@ def _as_step(given: Any, summary: Summary) -> int:
     if not INT64_MIN <= step <= INT64_MAX:
         raise ValueError(
             f"step {given} of {_tags(summary)} does not fit in 64 bits: pass a smaller global_step"
-        )
-    if not hasattr(given, "__index__") and step != given:
-        warn(
-            StepOrderWarning,
-            f"step {given} of {_tags(summary)} is not an integer and is written as {step}; points "
-            "that fall on one step hide each other in TensorBoard. Count steps in integers.",
         )
     return step

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from ._errors import (
     InvisibleValueWarning,
@@ -32,8 +33,8 @@ _QUALITY = frozenset(
     """.split()
 )
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[^\W_]+")
-_SEPARATORS = re.compile(r"[/_\-. ]+")
+_WORD = re.compile(r"[A-Z]+[0-9]*(?![a-z])|[A-Z]?[a-z0-9]+|[^\W_]+")
+_SEPARATORS = re.compile(r"[\W_]+")
 
 #: More evaluation metrics than this are not told apart before the first training tag.
 _MOST_METRICS = 10_000
@@ -43,15 +44,20 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 # Bits of TagState.warned: every warning is given once per tag.
 _STEP_WARNED, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
 _KIND_WARNED, _VALUE_WARNED, _DOUBLE_WARNED = 8, 16, 32
+_FRACTION_WARNED = 64
 
 
 def words(tag: str) -> list[str]:
-    """Split a tag at ``/ _ - . space`` and at case changes into lower-case words."""
+    """Split a tag at ``/ _ - . space``, other marks and case changes into lower-case words."""
     return [
         word.lower()
         for part in _SEPARATORS.split(tag)
         for word in (_WORD.findall(part) if not part.islower() else [part])
     ]
+
+
+def _folded(tag: str) -> str:
+    return tag.strip().casefold()
 
 
 #: The logger of tags that only an earlier session of the run has logged.
@@ -102,37 +108,47 @@ class TagLedger:
         value: float | None = None,
         *,
         double: bool = False,
+        given: Any = None,
     ) -> int | None:
         """Check one value that is about to be written and return the step to write it with.
 
         `step` None means that the user gave none, and None is returned where that is right: for the
         first point of a tag. `logger` is whoever logs. `value` is the scalar, None for other kinds,
-        and `double` whether it is written in double precision.
+        and `double` whether it is written in double precision. `given` is what the user gave as
+        step, where that is not the integer `step`.
         """
-        state = self.tags.get(tag)
-        if state is None:
-            state = self._admit(tag, kind, step)
-            state.logger = logger
-        elif kind != state.kind:
-            self._other_kind(tag, kind, state)
-        else:
-            if step is None:
-                step = self._missing_step(tag, state)
-            elif step <= state.last and state.logger is not EARLIER:
-                self._not_rising(tag, step, state)
-            state.last = step
-            state.logger = logger
+        known = self.tags.get(tag)
+        state = known or TagState(kind, 0, logger)
+        if given is not None and not state.warned & _FRACTION_WARNED:
+            self._not_an_integer(tag, given, step)
+            state.warned |= _FRACTION_WARNED
+        if known is None:
+            self._check_spelling(tag)
+        elif kind != known.kind:
+            self._other_kind(tag, kind, known)
+        elif step is None:
+            step = self._missing_step(tag, known)
+        elif step <= known.last and known.logger is not EARLIER:
+            self._not_rising(tag, step, known)
         if value is not None and not math.isfinite(value) and not state.warned & _VALUE_WARNED:
             self._not_finite(tag, step, value)
             state.warned |= _VALUE_WARNED
         if double and not state.warned & _DOUBLE_WARNED:
             self._double_precision(tag)
             state.warned |= _DOUBLE_WARNED
+        # A warning may be an error. So what the event changes is noted when all of them are given.
+        if known is None and kind == "scalar":
+            self._check_order(tag, step or 0)
+        if kind == state.kind:
+            state.last = step or 0
+            state.logger = logger
+        if known is None:
+            self._admit(tag, state)
         return step
 
     def expect(self, tag: str, kind: str, last: int) -> None:
         """Take over a tag of an earlier session: it may be logged again from any step on."""
-        self.tags[tag] = TagState(kind, last, EARLIER)
+        self._admit(tag, TagState(kind, last, EARLIER))
         self._training_seen = True
 
     def rewind(self, step: int) -> None:
@@ -140,26 +156,28 @@ class TagLedger:
         for state in self.tags.values():
             state.last = min(state.last, step - 1)
 
-    def _admit(self, tag: str, kind: str, step: int | None) -> TagState:
-        first = 0 if step is None else step
-        if kind == "scalar":
-            self._check_order(tag, first)
-        self._check_spelling(tag)
-        state = TagState(kind, first, None)
+    def _admit(self, tag: str, state: TagState) -> None:
         self.tags[tag] = state
-        return state
+        folded = _folded(tag)
+        if folded != tag:
+            self._spellings[folded] = tag
 
     def _check_spelling(self, tag: str) -> None:
-        folded = tag.strip().casefold()
+        folded = _folded(tag)
         other = self._spellings.get(folded) or (folded if folded in self.tags else None)
-        if other is not None and other != tag:
+        if other is not None:
             warn(
                 TagNameWarning,
                 f"tag {tag!r} differs from the earlier tag {other!r} only in case or in "
                 "surrounding space. TensorBoard draws two curves. Use one spelling.",
             )
-        if folded != tag:
-            self._spellings[folded] = tag
+
+    def _not_an_integer(self, tag: str, given: Any, step: int | None) -> None:
+        warn(
+            StepOrderWarning,
+            f"step {given} of {tag!r} is not an integer and is written as {step}; points that fall "
+            "on one step hide each other in TensorBoard. Count steps in integers.",
+        )
 
     def _missing_step(self, tag: str, state: TagState) -> int:
         step = min(state.last + 1, INT64_MAX)

@@ -1,0 +1,629 @@
+"""What the ledger finds suspicious in the steps, the order and the kinds of tags."""
+
+from __future__ import annotations
+
+import itertools
+import string
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safewriter import (
+    InvisibleValueWarning,
+    MissingStepWarning,
+    SafeSummaryWriter,
+    SafeWriterWarning,
+    StepOrderWarning,
+    TagKindWarning,
+    TagNameWarning,
+    TagOrderWarning,
+)
+from safewriter._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger, words
+from tests.support import read_events, read_scalars
+
+# The role of a tag.
+
+ROLES = {
+    # Lightning
+    "train_loss": "train",
+    "train_loss_step": "train",
+    "train_loss_epoch": "train",
+    "val_loss": "eval",
+    "val_acc_epoch": "eval",
+    "val_loss/dataloader_idx_0": "eval",
+    "test_loss": "eval",
+    "hp_metric": "",
+    "epoch": "",
+    "lr-Adam": "",
+    "lr-SGD/pg1": "",
+    "valid_loss": "eval",
+    # transformers
+    "train/loss": "train",
+    "train/grad_norm": "train",
+    "train/learning_rate": "train",
+    "train/train_runtime": "train",
+    "train/train_samples_per_second": "train",
+    "eval/loss": "eval",
+    "eval/runtime": "eval",
+    "eval/steps_per_second": "eval",
+    "eval/exact_match": "eval",
+    # ultralytics
+    "train/box_loss": "train",
+    "train/cls_loss": "train",
+    "train/dfl_loss": "train",
+    "val/box_loss": "eval",
+    "val/dfl_loss": "eval",
+    "metrics/precision(B)": "",
+    "metrics/mAP50(B)": "",
+    "metrics/mAP50-95(B)": "",
+    "lr/pg0": "",
+    "x/lr0": "",
+    # stable-baselines3
+    "rollout/ep_rew_mean": "",
+    "rollout/ep_len_mean": "",
+    "rollout/exploration_rate": "",
+    "time/fps": "",
+    "time/total_timesteps": "",
+    "train/approx_kl": "train",
+    "train/clip_fraction": "train",
+    "train/entropy_loss": "train",
+    "train/explained_variance": "train",
+    "train/n_updates": "train",
+    "train/value_loss": "train",
+    "eval/mean_reward": "eval",
+    "eval/mean_ep_length": "eval",
+    "eval/success_rate": "eval",
+    # detectron2
+    "total_loss": "",
+    "loss_cls": "",
+    "loss_box_reg": "",
+    "loss_rpn_cls": "",
+    "fast_rcnn/cls_accuracy": "",
+    "fast_rcnn/fg_cls_accuracy": "",
+    "roi_head/num_bg_samples": "",
+    "rpn/num_pos_anchors": "",
+    "mask_rcnn/accuracy": "",
+    "bbox/AP50": "",
+    "bbox/AP-person": "",
+    "segm/APs": "",
+    "data_time": "",
+    "eta_seconds": "",
+    "validation_loss": "eval",
+    # torchvision's references, PyTorch's examples, Keras
+    "Loss/train": "train",
+    "Loss/test": "eval",
+    "Accuracy/valid": "eval",
+    "epoch_accuracy": "",
+    "epoch_val_accuracy": "eval",
+    "training loss": "train",
+    "evaluation_loss_vs_iterations": "eval",
+    # by hand
+    "training_loss": "train",
+    "trainLoss": "train",
+    "TrainLoss": "train",
+    "TRAIN_LOSS": "train",
+    "lossTrain": "train",
+    "trn.loss": "train",
+    "fit-loss": "train",
+    "HTTPTrainServer": "train",
+    "valLoss": "eval",
+    "ValidationLoss": "eval",
+    "VAL/ACC": "eval",
+    "lossVAL": "eval",
+    "dev.f1": "eval",
+    "dev-set perplexity": "eval",
+    "holdout/auc": "eval",
+    "model 1/Eval/bleu": "eval",
+    "loss (train)": "train",
+    "loss[val]": "eval",
+    "val:loss": "eval",
+    "val:Loss": "eval",
+    "acc@val": "eval",
+    # both at once says nothing
+    "train/val_gap": "",
+    "trainValGap": "",
+    "train_test_distance": "",
+    # words, not substrings
+    "latest/x": "",
+    "contest": "",
+    "contest/score": "",
+    "retrain_count": "",
+    "constraint_violation": "",
+    "pretrained": "",
+    "value": "",
+    "value_loss": "",
+    "values/mean": "",
+    "interval": "",
+    "evaluations": "",
+    "invalid_actions": "",
+    "device/memory": "",
+    "fitness": "",
+    "profit": "",
+    "strain/max": "",
+    "attested": "",
+    "trainable_params": "",
+    "": "",
+    "/": "",
+    "损失/train": "train",
+    "потери/val": "eval",
+    "Потери": "",
+}
+
+
+def test_enough_tags_are_tried():
+    """The table below holds the tags of real programs, not a handful."""
+    assert len(ROLES) >= 100
+
+
+@pytest.mark.parametrize(("tag", "role"), ROLES.items())
+def test_role_of_a_tag(tag, role):
+    """Whole words decide whether a tag belongs to training or to evaluation."""
+    assert TagLedger().role(tag) == role
+
+
+@given(st.sampled_from(TRAIN_TAGS + EVAL_TAGS), st.sampled_from("/_-. "), st.booleans())
+def test_a_word_is_found_at_every_separator_and_in_every_case(word, separator, upper):
+    """Any separator and either case set a word apart, before and behind another one."""
+    expected = "train" if word in TRAIN_TAGS else "eval"
+    spelled = word.upper() if upper else word
+    for tag in (f"{spelled}{separator}loss", f"loss{separator}{spelled}", f"Loss{word.title()}"):
+        assert TagLedger().role(tag) == expected
+
+
+@given(
+    st.sampled_from(TRAIN_TAGS + EVAL_TAGS),
+    st.text(string.ascii_lowercase, max_size=5),
+    st.text(string.ascii_lowercase, max_size=5),
+)
+def test_a_word_within_a_word_is_not_found(word, before, behind):
+    """Letters before or behind make it another word."""
+    longer = before + word + behind
+    expected = "train" if longer in TRAIN_TAGS else "eval" if longer in EVAL_TAGS else ""
+    assert TagLedger().role(f"x/{longer}") == expected
+
+
+@given(st.text() | st.text(string.printable))
+def test_splitting_a_tag_loses_no_letter(tag):
+    """Any text can be split, and its words hold its letters and digits in their order."""
+    kept = "".join(character for character in tag if character.isalnum() and character.isascii())
+    joined = "".join(words(tag))
+    if tag.isascii():
+        assert joined == kept.lower()
+
+
+def test_own_words_replace_the_usual_ones(tmp_path):
+    """train_tags and eval_tags say which words count, in any case."""
+    with SafeSummaryWriter(tmp_path, train_tags=["Source"], eval_tags=["target"]) as writer:
+        writer.add_scalar("val/loss", 1.0, 0)
+        writer.add_scalar("train/loss", 1.0, 0)
+        writer.add_scalar("TARGET/x", 1.0, 0)
+        with pytest.warns(TagOrderWarning, match="'TARGET/x'.*'source/x'"):
+            writer.add_scalar("source/x", 1.0, 0)
+
+
+# The order of tags.
+
+ORDERS: list[tuple[list[tuple[str, int]], str | None, str | None]] = [
+    # what was logged, the evaluation tag that is named, and the training tag
+    ([("accuracy", 0), ("training_loss", 0)], "accuracy", "training_loss"),
+    ([("val/loss", 0), ("train/loss", 0)], "val/loss", "train/loss"),
+    ([("val/loss", 0), ("loss", 0)], "val/loss", "loss"),
+    ([("val/loss", 0), ("val/acc", 0), ("val/loss", 1)], None, None),
+    ([("val/loss", 0)], None, None),
+    ([*(("train/loss", step) for step in range(10)), ("val/loss", 9)], None, None),
+    ([("train/accuracy", 0), ("train/loss", 0)], None, None),
+    ([("accuracy", 0), ("loss", 0)], None, None),
+    ([("latest/x", 0), ("contest", 0), ("value", 0), ("train/loss", 0)], None, None),
+    ([("retrain_count", 0), ("loss", 0), ("train/loss", 0)], None, None),
+    # The untrained model may be evaluated before the first training point.
+    ([("val/loss", 0), ("train/loss", 1)], None, None),
+    ([("val/loss", -1), ("train/loss", 0)], None, None),
+    ([("accuracy", 0), ("train/loss", 1)], None, None),
+    ([("val/loss", 5), ("train/loss", 3)], "val/loss", "train/loss"),
+    # The last step decides, not the first.
+    ([("val/loss", 0), ("val/loss", 5), ("train/loss", 3)], "val/loss", "train/loss"),
+    ([("val/acc", 0), ("train/loss", 0)], "val/acc", "train/loss"),
+    # Another metric without a qualifier is no training tag.
+    ([("val/loss", 0), ("lr", 0)], None, None),
+    ([("val/loss", 0), ("lr", 0), ("loss", 0)], "val/loss", "loss"),
+    ([("top1", 0), ("train/loss", 0)], "top1", "train/loss"),
+    ([("F1", 0), ("train/loss", 0)], "F1", "train/loss"),
+    ([("epoch", 0), ("train/loss", 0)], None, None),
+    # Once training was seen, order says nothing more.
+    ([("train/loss", 0), ("val/loss", 0), ("loss", 0), ("train/acc", 0)], None, None),
+    ([("train/lr", 0), ("val/loss", 0), ("train/loss", 0)], None, None),
+]
+
+
+@pytest.mark.parametrize(("logged", "evaluation", "training"), ORDERS)
+def test_order_of_tags(tmp_path, logged, evaluation, training):
+    """Evaluation before training is told once, when training arrives; a run that only evaluates is
+    not accused.
+    """
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for tag, step in logged:
+            told = len(caught)
+            writer.add_scalar(tag, 1.0, step)
+            if len(caught) > told:
+                assert tag == training
+        for tag, step in logged:
+            writer.add_scalar(tag, 1.0, step + 10)
+    found = [warning for warning in caught if warning.category is TagOrderWarning]
+    if training is None:
+        assert found == []
+    else:
+        (message,) = (str(warning.message) for warning in found)
+        assert f"evaluation tag {evaluation!r}" in message
+        assert f"training tag {training!r}" in message
+        assert "TensorBoard draws both by step" in message
+        assert "Log training first" in message
+
+
+def test_only_scalars_have_an_order(tmp_path):
+    """An image or a text of the evaluation before training is nothing unusual."""
+    with SafeSummaryWriter(tmp_path) as writer:
+        writer.add_text("val/example", "text", 0)
+        writer.add_histogram("val/logits", torch.ones(3), 0)
+        writer.add_scalar("train/loss", 1.0, 0)
+
+
+def test_each_series_of_add_scalars_has_its_own_order(tmp_path):
+    """Series are runs of their own: their names do not make one tag train and another eval."""
+    with SafeSummaryWriter(tmp_path) as writer:
+        writer.add_scalars("loss", {"val": 1.0, "train": 2.0}, 0)
+        writer.add_scalars("loss", {"val": 1.0, "train": 2.0}, 1)
+
+
+# Steps.
+
+
+def once(category: type[Warning], caught: list[warnings.WarningMessage], *parts: str) -> None:
+    """Assert that exactly one warning was given, of `category`, with all `parts` in its text."""
+    assert [warning.category for warning in caught] == [category], [str(w.message) for w in caught]
+    for part in parts:
+        assert part in str(caught[0].message)
+
+
+def test_a_step_that_goes_back_is_told_once_per_tag(tmp_path):
+    """A lower step warns with both steps, what TensorBoard hides and the cure; once per tag."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        for step in range(5, 10):
+            writer.add_scalar("loss", 1.0, step)
+            writer.add_scalar("other", 1.0, step)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for step in (7, 8, 6):
+                writer.add_scalar("loss", 1.0, step)
+        once(
+            StepOrderWarning, caught, "'loss'", "from step 9 to step 7", "hides", "global_step that"
+        )
+        with pytest.warns(StepOrderWarning, match="'other'"):
+            writer.add_scalar("other", 1.0, 0)
+    assert len(read_events(tmp_path)) == 1 + 10 + 3 + 1
+
+
+def test_a_step_that_is_logged_twice_is_told_once_per_tag(tmp_path):
+    """The same step again warns that only the last point is shown; once per tag."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in (3, 3, 3, 4, 4):
+            writer.add_scalar("loss", 1.0, step)
+    once(StepOrderWarning, caught, "'loss'", "twice at step 3", "only the last", "rises")
+
+
+def test_a_step_that_goes_back_after_it_was_repeated_is_told_too(tmp_path):
+    """Repeating a step and going back are two different troubles of a tag."""
+    with SafeSummaryWriter(tmp_path) as writer:
+        writer.add_scalar("loss", 1.0, 3)
+        with pytest.warns(StepOrderWarning, match="twice"):
+            writer.add_scalar("loss", 1.0, 3)
+        with pytest.warns(StepOrderWarning, match="goes back"):
+            writer.add_scalar("loss", 1.0, 1)
+
+
+@pytest.mark.parametrize("kind", ["histogram", "image", "text", "tensor"])
+def test_other_kinds_have_steps_too(tmp_path, kind):
+    """A histogram, an image, a text or a tensor that goes back in step warns as a scalar does."""
+
+    def log(step: int) -> None:
+        if kind == "histogram":
+            writer.add_histogram("tag", torch.ones(3), step)
+        elif kind == "image":
+            writer.add_image("tag", torch.ones(3, 4, 4), step)
+        elif kind == "text":
+            writer.add_text("tag", "text", step)
+        else:
+            writer.add_tensor("tag", torch.ones(3), step)
+
+    with SafeSummaryWriter(tmp_path) as writer:
+        log(4)
+        log(5)
+        with pytest.warns(StepOrderWarning, match="'tag.* from step 5 to step 4"):
+            log(4)
+
+
+def test_rising_steps_are_right(tmp_path):
+    """Steps that rise, in any stride and from any start, are told nothing."""
+    with SafeSummaryWriter(tmp_path) as writer:
+        for step in (-7, 0, 1, 10, 11, 2**40):
+            writer.add_scalar("loss", 1.0, step)
+            writer.add_histogram("weights", torch.ones(2), step)
+            writer.add_scalars("group", {"a": 1.0}, step)
+
+
+@pytest.mark.parametrize("first", [None, 0, 7])
+def test_a_missing_step_is_the_last_one_plus_one(tmp_path, first):
+    """Without global_step a later point goes behind the curve instead of erasing it, told once."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("loss", 1.0, first)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            writer.add_scalar("loss", 2.0)
+            writer.add_scalar("loss", 3.0)
+    start = first or 0
+    once(MissingStepWarning, caught, "'loss'", f"step {start}.", f"at step {start + 1}", "Pass")
+    assert read_scalars(tmp_path) == {"loss": [(start, 1.0), (start + 1, 2.0), (start + 2, 3.0)]}
+
+
+def test_a_missing_step_after_the_largest_one_stays_within_64_bits(tmp_path):
+    """Behind step 2**63 - 1 there is no step: the point is written at that step."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("loss", 1.0, 2**63 - 1)
+        with pytest.warns(MissingStepWarning):
+            writer.add_scalar("loss", 2.0)
+    assert [event.step for event in read_events(tmp_path)][1:] == [2**63 - 1] * 2
+
+
+def test_the_first_point_of_a_tag_needs_no_step(tmp_path):
+    """Each tag may be logged once without a step, as a summary at the end of a run is."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("final/accuracy", 1.0)
+        writer.add_text("config", "{}")
+        writer.add_histogram("weights", torch.ones(2))
+        writer.add_scalars("group", {"a": 1.0, "b": 2.0})
+    assert {event.step for event in read_events(tmp_path)} == {0}
+
+
+@pytest.mark.parametrize(
+    "step", [2.5, np.float64(2.5), torch.tensor(2.5), np.array(2.5), np.float32(2.5)], ids=repr
+)
+def test_a_step_that_is_no_integer_is_told(tmp_path, step):
+    """A fraction is written as torch writes it, and the warning says that points share a step."""
+    message = r"2\.5.* of 'loss' is not an integer.* 2;"
+    with (
+        SafeSummaryWriter(tmp_path, unique=False) as writer,
+        pytest.warns(StepOrderWarning, match=message),
+    ):
+        writer.add_scalar("loss", 1.0, step)
+    assert [event.step for event in read_events(tmp_path)] == [0, 2]
+
+
+def test_steps_that_are_no_integers_are_told_once_per_tag(tmp_path):
+    """Steps counted in fractions of an epoch do not warn at every point."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in (0.5, 1.5, 2.5, 3.5):
+            writer.add_scalar("loss", 1.0, step)
+    once(StepOrderWarning, caught, "0.5 of 'loss'")
+
+
+@pytest.mark.parametrize(
+    "step", [3.0, np.float64(3), np.int8(3), torch.tensor(3.0), np.array(3)], ids=repr
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_step_that_equals_an_integer_is_one(tmp_path, step):
+    """A whole number of another type is a step like any other."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("loss", 1.0, 1)
+        writer.add_scalar("loss", 1.0, step)
+    assert [event.step for event in read_events(tmp_path)] == [0, 1, 3]
+
+
+@pytest.mark.parametrize("step", [float("nan"), float("inf"), "ten", [1], object()], ids=repr)
+def test_a_step_that_is_no_number_is_refused(tmp_path, step):
+    """What cannot be a step raises, as with torch, and nothing is written."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("loss", 1.0, 1)
+        with pytest.raises((ValueError, TypeError, OverflowError)):
+            writer.add_scalar("loss", 1.0, step)
+        writer.add_scalar("loss", 1.0, 2)
+    assert [event.step for event in read_events(tmp_path)] == [0, 1, 2]
+
+
+# Kinds, names and values.
+
+
+def test_two_kinds_of_data_in_one_tag_are_told_once(tmp_path):
+    """A tag used as scalar and as histogram warns with both kinds and the cure."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        writer.add_scalar("layer", 1.0, 1)
+        writer.add_histogram("layer", torch.ones(3), 1)
+        writer.add_histogram("layer", torch.ones(3), 2)
+        writer.add_scalar("layer", 1.0, 2)
+    once(TagKindWarning, caught, "'layer'", "scalar", "histogram", "another tag")
+
+
+def test_both_styles_of_a_scalar_are_one_kind(tmp_path):
+    """new_style is another form of the same data."""
+    with SafeSummaryWriter(tmp_path) as writer:
+        writer.add_scalar("loss", 1.0, 1)
+        writer.add_scalar("loss", 1.0, 2, new_style=True)
+        writer.add_scalar("loss", 1.0, 3)
+
+
+@pytest.mark.parametrize("other", ["loss/Train", "Loss/train", "loss/train ", " loss/train"])
+def test_two_spellings_of_a_tag_are_told_once(tmp_path, other):
+    """Tags that differ in case or in surrounding space only are two curves, and told once."""
+    for first, second in (("loss/train", other), (other, "loss/train")):
+        with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for step in (10, 11):
+                writer.add_scalar(first, 1.0, step)
+                writer.add_scalar(second, 1.0, step)
+        once(TagNameWarning, caught, repr(first), repr(second), "two curves", "one spelling")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), torch.tensor(1e39)])
+def test_a_value_that_is_not_finite_is_told_once_per_tag(tmp_path, value):
+    """NaN and infinity warn with tag, value and step, at the first point as at a later one."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            writer.add_scalar("loss", 1.0, 1)
+            for step in range(2, 6):
+                writer.add_scalar("loss", value, step)
+        once(InvisibleValueWarning, caught, "'loss'", str(float(value)), "step 2", "gap")
+        with pytest.warns(InvisibleValueWarning, match="'first'"):
+            writer.add_scalar("first", value, 1)
+    assert len(read_events(tmp_path)) == 1 + 5 + 1
+
+
+def test_double_precision_is_told_once_per_tag(tmp_path):
+    """A double scalar is written, and warns that TensorBoard's default reader does not show it."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in (1, 2):
+            writer.add_scalar("loss", 0.1, step, new_style=True, double_precision=True)
+        # Without new_style torch ignores it.
+        writer.add_scalar("single", 0.1, 1, double_precision=True)
+    once(InvisibleValueWarning, caught, "'loss'", "double_precision", "default reader")
+
+
+# Escalation.
+
+
+def _twice(writer: Any) -> None:
+    writer.add_scalar("loss", 1.0, 5)
+
+
+ESCALATIONS: dict[str, tuple[type[Warning], Any, Any]] = {
+    "step order": (StepOrderWarning, _twice, lambda w: w.add_scalar("loss", 2.0, 3)),
+    "same step": (StepOrderWarning, _twice, lambda w: w.add_scalar("loss", 2.0, 5)),
+    "missing step": (MissingStepWarning, _twice, lambda w: w.add_scalar("loss", 2.0)),
+    "fraction": (StepOrderWarning, _twice, lambda w: w.add_scalar("loss", 2.0, 6.5)),
+    "kind": (TagKindWarning, _twice, lambda w: w.add_histogram("loss", torch.ones(2), 6)),
+    "name": (TagNameWarning, _twice, lambda w: w.add_scalar("LOSS", 2.0, 6)),
+    "name of evaluation": (TagNameWarning, _twice, lambda w: w.add_scalar("loss ", 2.0, 6)),
+    "first value": (
+        InvisibleValueWarning,
+        _twice,
+        lambda w: w.add_scalar("new", float("nan"), 6),
+    ),
+    "later value": (
+        InvisibleValueWarning,
+        _twice,
+        lambda w: w.add_scalar("loss", float("inf"), 6),
+    ),
+    "double": (
+        InvisibleValueWarning,
+        _twice,
+        lambda w: w.add_scalar("loss", 2.0, 6, new_style=True, double_precision=True),
+    ),
+    "tag order": (
+        TagOrderWarning,
+        lambda w: w.add_scalar("val/loss", 1.0, 5),
+        lambda w: w.add_scalar("train/loss", 1.0, 5),
+    ),
+    "same metric": (
+        TagOrderWarning,
+        lambda w: w.add_scalar("val/loss", 1.0, 5),
+        lambda w: w.add_scalar("loss", 1.0, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize(("category", "before", "bad"), ESCALATIONS.values(), ids=ESCALATIONS)
+def test_a_warning_that_is_an_error_comes_before_the_event(tmp_path, category, before, bad):
+    """Escalated, a warning stops each such call, nothing of it is written or remembered, and
+    logging goes on; no longer escalated, it is written.
+    """
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        before(writer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", category)
+            for _ in range(3):
+                with pytest.raises(category):
+                    bad(writer)
+        writer.add_scalar("train/unrelated", 1.0, 9)
+        assert len(read_events(tmp_path)) == 3
+        if category is not TagOrderWarning:
+            with pytest.warns(category):
+                bad(writer)
+            assert len(read_events(tmp_path)) == 4
+
+
+def test_a_refused_value_leaves_its_step_free(tmp_path):
+    """When NaN is an error, the step of the refused point can be logged with another value."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer, warnings.catch_warnings():
+        warnings.simplefilter("error", SafeWriterWarning)
+        for step in (1, 2):
+            with pytest.raises(InvisibleValueWarning):
+                writer.add_scalar("loss", float("nan"), step)
+            writer.add_scalar("loss", 1.0, step)
+    assert read_scalars(tmp_path) == {"loss": [(1, 1.0), (2, 1.0)]}
+
+
+def test_a_refused_evaluation_tag_is_not_held_against_training(tmp_path):
+    """A tag that an escalated warning kept out of the file takes no part in the order."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer, warnings.catch_warnings():
+        warnings.simplefilter("error", SafeWriterWarning)
+        writer.add_text("VAL/x", "text", 0)
+        with pytest.raises(TagNameWarning):
+            writer.add_scalar("val/x/text_summary", 1.0, 0)
+        writer.add_scalar("train/x", 1.0, 0)
+        writer.add_scalar("train/y", 1.0, 1)
+    assert set(read_scalars(tmp_path)) == {"train/x", "train/y"}
+
+
+def test_a_warning_can_be_ignored(tmp_path):
+    """Python's filters silence one class and leave the others."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings():
+        warnings.simplefilter("ignore", StepOrderWarning)
+        writer.add_scalar("loss", 1.0, 5)
+        writer.add_scalar("loss", 1.0, 3)
+        with pytest.raises(MissingStepWarning):
+            writer.add_scalar("loss", 1.0)
+
+
+# The ledger by itself.
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), min_size=1, max_size=30))
+def test_steps_of_a_tag(steps):
+    """Any steps come out as they went in, None behind the last, and at most one of each warning."""
+    ledger = TagLedger()
+    last: int | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in steps:
+            written = ledger.check("loss", "scalar", step, None, 1.0)
+            if step is None:
+                assert written == (None if last is None else min(last + 1, 2**63 - 1))
+            else:
+                assert written == step
+            last = written or 0
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) == len({text.split(" step")[0][:40] for text in texts}) <= 3
+    numbers = [0 if steps[0] is None else steps[0], *steps[1:]]
+    rising = all(
+        one is not None and other is not None and one < other
+        for one, other in itertools.pairwise(numbers)
+    )
+    assert bool(texts) is not rising
+
+
+def test_a_run_that_goes_on_is_told_once_where_it_does(tmp_path):
+    """With purge_step the points from that step on are expected again, and those before are not."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        for step in range(10):
+            writer.add_scalar("loss", 1.0, step)
+    with SafeSummaryWriter(tmp_path, purge_step=5) as writer:
+        writer.add_scalar("loss", 2.0, 5)
+        writer.add_scalar("loss", 2.0, 6)
