@@ -7,6 +7,7 @@ on it, they are in the kernel already: it is for a run's status, its lock and it
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -107,10 +108,10 @@ def when_collected(owner: object, work: Callable[[], None]) -> None:
 
 def _close_all() -> None:
     status = "failed" if _died_of_an_exception() else "finished"
-    with changing:
-        while _open:
-            run, _ = _open.popitem()
-            run.close_at_exit(status)
+    # The stack closes them all, even if a warning that was made an error is raised on the way.
+    with changing, contextlib.ExitStack() as closing:
+        for run in _open:
+            closing.callback(run.close_at_exit, status)
 
 
 def _at_exit() -> None:

@@ -335,7 +335,9 @@ def _running(request: RunRequest) -> Run | None:
     found = _by_directory.get(os.path.realpath(request.log_dir))
     if found is None and request.unique:
         found = _current.get(_key(request))
-    return found
+    if found is None or found.is_open or found.remote or os.path.isdir(found.directory):
+        return found
+    return None  # It was closed, and its directory was tidied away since.
 
 
 def _begin(request: RunRequest) -> Run:
