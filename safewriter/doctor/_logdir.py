@@ -108,12 +108,13 @@ def _candidates(path: Path) -> Iterator[Path]:
     # The same relative path, or a usual name, from another working directory of the project.
     cwd = Path.cwd()
     root = next((at for at in (cwd, *cwd.parents) if any((at / m).exists() for m in _PROJECT)), cwd)
-    bases = [path.parent, cwd, root]
-    for base in dict.fromkeys(bases):
-        for below in (base, *_subdirectories(base)):
-            for name in dict.fromkeys((path.name, *_USUAL)):
-                if (below / name).is_dir():
-                    yield below / name
+    bases = dict.fromkeys([path.parent, cwd, root])
+    places = [below for base in bases for below in (base, *_subdirectories(base))]
+    for names in ((path.name,), _USUAL):
+        for place in places:
+            for name in names:
+                if (place / name).is_dir():
+                    yield place / name
 
 
 def _subdirectories(path: Path) -> list[Path]:
