@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 import torch.utils.tensorboard.writer as _module
@@ -15,6 +16,7 @@ from torch.utils.tensorboard.writer import FileWriter
 
 from ._eventfile import RunEventWriter
 from ._ledger import INT64_MAX, INT64_MIN
+from ._resume import logged_from
 from ._run import Member
 from ._scalar import ScalarShortcut
 from .events import value_kind
@@ -121,6 +123,14 @@ class RunFileWriter(FileWriter):
         for _ in range(2):
             super().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
 
+    def _restart(self, step: int) -> None:
+        """Announce a restart, and write again what it hides of this session's own events."""
+        file = self._member.run.file(self._subdir)
+        hidden = logged_from(file.path, step) if file.path else []
+        self.announce_restart(step)
+        for payload in hidden:
+            file.append(payload, time.time())
+
     def _check(self, summary: Summary, given: Any, walltime: float | None) -> int | None:
         if walltime is not None and not math.isfinite(walltime):
             raise ValueError(
@@ -137,12 +147,12 @@ class RunFileWriter(FileWriter):
     def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> int | None:
         kind = value_kind(value)
         number = scalar_value(value) if kind == "scalar" else None
-        if number is not None and step is not None:
-            if self._starts_over(value.tag, step):
-                self._member.start_over(value.tag, step)
-                self.follow()
-            elif self._member.run.must_restart(self._subdir, value.tag, step):
-                self.announce_restart(step)
+        if number is not None and step is not None and self._starts_over(value.tag, step):
+            self._member.start_over(value.tag, step)
+            self.follow()
+        restart = self._member.run.restart_at(self._subdir, value.tag, step)
+        if restart is not None:
+            self._restart(restart)
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
         return self._ledger.check(
             value.tag, kind, step, self._member, number, double=double, given=given

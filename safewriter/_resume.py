@@ -3,49 +3,81 @@
 from __future__ import annotations
 
 from ._ledger import TagLedger
-from .events import TagSummary, event_files, summarise
+from ._rundir import explained
+from .events import TagSummary, read_events, summarise
 
 
 class Earlier:
-    """What the earlier sessions of a run left in one of its directories."""
+    """What the earlier sessions of a run left in one of its directories.
+
+    Raises :class:`RunDirectoryError` if it cannot be read.
+    """
 
     def __init__(self, directory: str) -> None:
-        try:
-            tags = summarise(directory).tags if event_files(directory) else {}
-        except FileNotFoundError:
-            tags = {}
-        self._all = tags
-        self._curves = {
-            tag: summary
-            for tag, summary in tags.items()
-            if summary.kind == "scalar" and summary.first_step < summary.max_step
+        with explained(directory):
+            try:
+                self._tags = summarise(directory).tags
+            except FileNotFoundError:  # a new series
+                self._tags = {}
+        curves = [
+            summary
+            for summary in self._tags.values()
+            if not summary.kind.startswith("tensor:")
+            and (summary.first_step < summary.max_step or len(self._tags) == 1)
+        ]
+        # The tags that count what the run counts, with their highest steps.
+        self._counted = {
+            curve.tag: curve.max_step
+            for curve in curves
+            if not any(_counts_faster(other, curve) for other in curves)
         }
+        self._purge_step: int | None = None
 
     def teach(self, ledger: TagLedger) -> None:
         """Tell the ledger what is there already: logging it again is expected."""
-        for tag, summary in self._all.items():
-            ledger.expect(tag, summary.kind, summary.last_step)
-        self._all = {}
+        for tag, summary in self._tags.items():
+            if tag not in ledger.tags:
+                ledger.expect(tag, summary.kind, summary.last_step)
+        self._tags = {}
 
-    def must_restart(self, tag: str, step: int) -> bool:
-        """Tell whether a restart at `step` has to be announced before `tag` is logged at it.
+    def purge(self, step: int | None) -> None:
+        """Restart at `step` before anything is logged; None if that was announced already."""
+        self._purge_step = step
+        self._counted = {}
+
+    def restart_at(self, tag: str, step: int | None) -> int | None:
+        """Return the step of a restart that is due before `tag` is logged at `step`, if any.
 
         TensorBoard's Python reader hides earlier points only behind an announced restart, and then
-        those of all tags from that step on. So this holds once, for the first curve that is logged
-        again, and only where it hides nothing else: see :meth:`_is_behind`. A lone value, such as
-        the number of parameters at step 0 in each session, never restarts the curves.
+        those of all tags from that step on. So it is announced once, when the first of the curves
+        that count the run's steps is logged again, and never if that goes on behind its end. A lone
+        value, such as the number of parameters at step 0 of each session, or a curve by epochs
+        beside curves by batches would hide what is not logged again.
         """
-        curve = self._curves.get(tag)
-        if curve is None or step > curve.max_step:
-            return False
-        others = list(self._curves.values())
-        self._curves = {}
-        return not any(self._is_behind(curve, other) for other in others)
+        if self._purge_step is not None:
+            step, self._purge_step = self._purge_step, None
+            return step
+        last = self._counted.get(tag)
+        if last is None or step is None:
+            return None
+        self._counted = {}
+        return step if step <= last else None
 
-    def _is_behind(self, curve: TagSummary, other: TagSummary) -> bool:
-        """Tell whether `other` counts differently: it was further on although it is older.
 
-        That is how a curve by epochs stands to a curve by batches, and a restart at epoch 3 would
-        hide all batches from the third on.
-        """
-        return other.max_step > curve.max_step and other.last_wall_time < curve.last_wall_time
+def _counts_faster(other: TagSummary, curve: TagSummary) -> bool:
+    """Tell whether `other` counts smaller things than `curve`, as batches beside epochs.
+
+    Then it was further on although it is older, or it is more than twice as far.
+    """
+    return other.max_step > curve.max_step and (
+        other.last_wall_time < curve.last_wall_time or other.max_step > 2 * curve.max_step
+    )
+
+
+def logged_from(path: str, step: int) -> list[bytes]:
+    """Return the events of one event file that a restart at `step` hides, serialized."""
+    return [
+        event.SerializeToString()
+        for event in read_events(path)
+        if event.HasField("summary") and event.step >= step
+    ]

@@ -132,6 +132,7 @@ class Run:
         self._files: dict[str, EventFile] = {}
         self._ledgers: dict[str, TagLedger] = {}
         self._earlier: dict[str, Earlier] = {}
+        self._purge_step: int | None = None
         self._lock = RunLock(directory)
         # Replaced by another object whenever the run goes to another place.
         self.place = object()
@@ -157,22 +158,33 @@ class Run:
             ledger = self._ledgers.get(subdir)
             if ledger is None:
                 ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
-                if self.resumed:
-                    self._earlier[subdir] = Earlier(self._path(subdir))
-                    self._earlier[subdir].teach(ledger)
+                if self.resumed or self._purge_step is not None:
+                    earlier = self._look_back(subdir, ledger)
+                    if self._purge_step is not None:
+                        earlier.purge(self._purge_step)
+                        ledger.rewind(self._purge_step)
                 self._ledgers[subdir] = ledger
             return ledger
+
+    def _look_back(self, subdir: str, ledger: TagLedger) -> Earlier:
+        earlier = self._earlier[subdir] = Earlier(self._path(subdir))
+        earlier.teach(ledger)
+        return earlier
 
     def _path(self, subdir: str) -> str:
         return os.path.join(self.directory, subdir) if subdir else self.directory
 
-    def must_restart(self, subdir: str, tag: str, step: int) -> bool:
-        """Tell whether a resumed run has to announce a restart before `tag` is logged at `step`."""
-        return self.resumed and self._earlier[subdir].must_restart(tag, step)
+    def restart_at(self, subdir: str, tag: str, step: int | None) -> int | None:
+        """Return the step of a restart that is due before `tag` is logged at `step`, if any."""
+        earlier = self._earlier.get(subdir)
+        return None if earlier is None else earlier.restart_at(tag, step)
 
     def rewind(self, step: int) -> None:
-        """Expect that everything from `step` on is logged again."""
-        for ledger in self._ledgers.values():
+        """Expect that everything from `step` on is logged again: a restart there was announced."""
+        self._purge_step = step
+        for subdir, ledger in self._ledgers.items():
+            earlier = self._earlier.get(subdir) or self._look_back(subdir, ledger)
+            earlier.purge(None)
             ledger.rewind(step)
 
     def join(self, member: Member) -> None:
@@ -261,7 +273,9 @@ class Run:
         self.directory = directory
         self.place = object()
         self._ledgers.clear()
+        self._earlier.clear()
         self.resumed = False
+        self._purge_step = None
         self._lock = RunLock(directory)
         for subdir, file in self._files.items():
             file.after_fork(self._path(subdir))
