@@ -75,6 +75,8 @@ _open: dict[Closable, None] = {}
 _everything: weakref.WeakSet[Closable] = weakref.WeakSet()
 _pid_with_finalizer = 0
 _exited = False
+# What the parent was handling when it forked this process is no exception of ours.
+_handled_by_parent: BaseException | None = None
 
 
 def exited() -> bool:
@@ -121,6 +123,10 @@ def _at_exit() -> None:
 
 
 def _died_of_an_exception() -> bool:
+    # A child of multiprocessing runs its finalizers while its exception is on the way out.
+    error = sys.exc_info()[1]
+    if error is not None and error is not _handled_by_parent:
+        return not (isinstance(error, SystemExit) and not error.code)
     # The interpreter sets last_value for an exception that nothing caught; an interactive session
     # sets it for each of its own, and goes on.
     return getattr(sys, "last_value", None) is not None and not (
@@ -129,6 +135,8 @@ def _died_of_an_exception() -> bool:
 
 
 def _after_fork() -> None:
+    global _handled_by_parent
+    _handled_by_parent = sys.exc_info()[1]
     changing.__init__()  # type: ignore[misc]  # another thread may have held it
     _open.clear()
     for run in list(_everything):
