@@ -1,29 +1,26 @@
-"""How an event reaches the disk: frame, checksum, one write(2).
+"""How an event reaches the disk: one record, one write(2).
 
 A record is in the kernel when :meth:`EventFile.append` returns. What the disk refuses waits in
 memory and goes out later, in order, from the very byte where the write stopped; a byte once written
 is never changed. This module knows no tags and no torch.
+
+A signal handler or a finalizer may run wherever something is called, and it may log or raise. So a
+change of state is a run of plain assignments between two calls, what is under way is remembered,
+and after an exception the size of the file tells how much of it arrived.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import socket
-import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
-from google_crc32c import value as crc32c
-from tensorboard.compat.proto.event_pb2 import Event, SourceMetadata
-from tensorboard.summary.writer import event_file_writer
-
+from . import _backlog, _descriptors
 from ._errors import WriteErrorWarning, warn
-
-_CRC = struct.Struct("<I")
-_OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+from ._framing import OPEN_FLAGS, create_event_file, frame, version_record
 
 #: The file is no longer where we opened it: go on in a new one instead of waiting for it.
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ESTALE, errno.ENXIO})
@@ -33,191 +30,56 @@ _LOOK_SECONDS = 1.0
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
 
-# A tracker may have put a subclass under the name already: it hooks, this is what it extends.
-_TENSORBOARDS = next(
-    base
-    for base in event_file_writer.EventFileWriter.__mro__
-    if base.__module__ == event_file_writer.__name__
-)
-
-#: Protobuf cannot parse a message of 2 GiB or more, so no reader could read it back.
-MAX_EVENT_BYTES = 2**31 - 1
-
-
-def _masked(crc: int) -> int:
-    """Mask a CRC-32C as the TFRecord format asks."""
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-_headers: dict[int, bytes] = {}
-
-
-def frame(payload: bytes) -> bytes:
-    """Frame a payload as a TFRecord: length, CRC of the length, payload, CRC of the payload."""
-    size = len(payload)
-    header = _headers.get(size)
-    if header is None:
-        length = struct.pack("<Q", size)
-        header = length + _CRC.pack(_masked(crc32c(length)))
-        if len(_headers) < 4096:
-            _headers[size] = header
-    crc = crc32c(payload)
-    # The mask is written out again here: a call would cost as much as the checksum.
-    return header + payload + _CRC.pack((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def newest_timestamp(directory: str) -> int:
-    """Return the largest timestamp in the names of the event files in `directory`, or -1."""
-    newest = -1
-    for name in os.listdir(directory):
-        _, found, rest = name.partition("tfevents.")
-        if found:
-            digits = rest.split(".", 1)[0]
-            if digits.isdecimal() and digits.isascii():
-                newest = max(newest, int(digits))
-    return newest
-
-
-def create_event_file(directory: str, suffix: str = "") -> tuple[int, str]:
-    """Create a new event file whose name sorts after all others in `directory`.
-
-    TensorBoard reads the files of a directory in name order, and a file that sorts before an older
-    one hides its points. Returns the descriptor, opened for append, and the absolute path.
-    """
-    stamp = max(int(time.time()), newest_timestamp(directory) + 1)
-    while True:
-        name = f"events.out.tfevents.{stamp:010d}.{socket.gethostname()}.{os.getpid()}.0{suffix}"
-        path = os.path.join(directory, name)
-        try:
-            return os.open(path, _OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666), path
-        except FileExistsError:
-            stamp += 1
-
-
-def _version_record() -> bytes:
-    event = Event(
-        wall_time=time.time(),
-        file_version="brain.Event:2",
-        source_metadata=SourceMetadata(writer="safewriter"),
-    )
-    return frame(event.SerializeToString())
-
-
-class _Backlog:
-    """The memory that all waiting records of this process share."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.bytes = 0
-
-    def limit(self) -> int:
-        """Bytes that may wait; ``SAFEWRITER_BACKLOG_MB`` sets it, 64 is the default."""
-        try:
-            return int(float(os.environ["SAFEWRITER_BACKLOG_MB"]) * 2**20)
-        except (KeyError, ValueError, OverflowError):
-            return 64 * 2**20
-
-    def take(self, size: int, *, at_any_price: bool = False) -> bool:
-        with self._lock:
-            if self.bytes + size > self.limit() and not at_any_price:
-                return False
-            self.bytes += size
-            return True
-
-    def give_back(self, size: int) -> None:
-        with self._lock:
-            self.bytes -= size
-
-
-_backlog = _Backlog()
-
-
-class _Descriptors:
-    """Bounds the descriptors that event files keep open; the longest open one goes first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._open: dict[EventFile, None] = {}
-
-    def limit(self) -> int:
-        try:
-            import resource
-
-            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        except (ImportError, OSError):
-            return 128
-        return max(4, min(256, soft // 4)) if soft > 0 else 256
-
-    def opened(self, file: EventFile) -> None:
-        with self._lock:
-            self._open[file] = None
-            excess = len(self._open) - self.limit()
-            for other in list(self._open)[: max(excess, 0)]:
-                if other is not file and other.release_descriptor():
-                    self._open.pop(other, None)
-
-    def closed(self, file: EventFile) -> None:
-        with self._lock:
-            self._open.pop(file, None)
-
-
-_descriptors = _Descriptors()
-
-
-def _after_fork() -> None:
-    # Another thread may have held these locks at the moment of the fork.
-    global _backlog, _descriptors
-    _backlog, _descriptors = _Backlog(), _Descriptors()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
 
 class EventFile:
     """The live event file of one directory, appended to by any number of threads.
 
     Created on the first :meth:`open` or :meth:`append`; after :meth:`close` the next append opens
-    the same file again, or a later-named one if it is no longer there.
+    the same file again, or a later-named one if it is no longer there. `on_gone` is called when the
+    file has disappeared, before another one is made: it may :meth:`move_to` another directory.
     """
 
     def __init__(
-        self, directory: str, suffix: str = "", on_new_place: Callable[[], None] | None = None
+        self, directory: str, suffix: str = "", on_gone: Callable[[], None] | None = None
     ) -> None:
         self.directory = directory
+        self._suffix = suffix
+        self._on_gone = on_gone
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.RLock()
         self.path: str | None = None
         self.events = 0
-        self._suffix = suffix
-        self._on_new_place = on_new_place
-        self._reset()
-
-    def _reset(self) -> None:
-        self._lock = threading.RLock()
         self._fd = -1
         self._identity: tuple[int, int] | None = None
+        self._timestamp = -1
+        # Bytes in the file, and how many of them are the backlog's current record.
         self._size = 0
-        # Ready: the descriptor is open, nothing waits, no write is under way.
+        self._written = 0
+        self._backlog = _backlog.Backlog()
+        # Ready: the descriptor is open and nothing waits. Busy: this thread is in the middle of it.
         self._ready = False
         self._busy = False
-        self._inflight: bytes | None = None
-        self._written = 0
-        self._waiting: deque[bytes] = deque()
-        self._dropped = 0
+        self._looked_at = self._look_at = 0.0
         self._refusing = False
-        self._refused_events = 0
+        self._delayed = 0
         self._retry_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
-        self._looked_at = self._look_at = 0.0
         self._news: list[str] = []
-        self._moved = False
+        self._gone = False
 
     def open(self) -> None:
-        """Create the file with its version record; raises the ``OSError`` of the file system."""
+        """Create the file with its version record, unless there is one.
+
+        Raises the ``OSError`` of the file system, and ``ValueError`` for a wrong setting.
+        """
+        _backlog.configure()
         with self._lock:
-            if self.path is None and self._inflight is None and not self._waiting:
-                os.makedirs(self.directory, exist_ok=True)
-                self._create()
-                self._advance(time.time())
+            if self._busy or self.path is not None:
+                return
+            self._create()
+            self._advance(time.time())
         self._tell()
 
     def append(self, payload: bytes, now: float) -> None:
@@ -225,31 +87,35 @@ class EventFile:
         record = frame(payload)
         size = len(record)
         with self._lock:
+            backlog = self._backlog
             if self._ready and self._looked_at <= now < self._look_at:
-                # From here to the accounting below a signal handler may run, and log or raise: what
-                # is in flight is remembered, and counted against the file's size if need be.
                 self._ready = False
                 self._busy = True
-                self._inflight = record
                 self._written = 0
+                backlog.current = record
                 try:
                     written = os.write(self._fd, record)
                     self._size += written
+                    self._written = written
                     if written == size:
-                        self._inflight = None
+                        backlog.current = None
                         self.events += 1
-                        if not self._waiting:
+                        if not backlog.waiting:
                             self._ready = True
                             return
-                    else:
-                        self._written = written
-                    self._drain()
                 except OSError as error:
                     self._refused(error)
                 finally:
                     self._busy = False
+                    if not self._ready:
+                        # A short write, a refusal, or a signal handler that logged or raised.
+                        self._advance(now)
+            elif self._busy:
+                # A signal handler inside its own thread's work, which takes this along.
+                backlog.add(record, at_any_price=not self._refusing)
+                return
             else:
-                self._append_slowly(record, now)
+                self._advance(now, record)
         self._tell()
 
     def flush(self) -> None:
@@ -257,7 +123,7 @@ class EventFile:
         with self._lock:
             if self._busy:
                 return
-            if self._inflight is not None or self._waiting:
+            if self._waits():
                 self._retry_at = 0.0
                 self._advance(time.time())
         self._tell()
@@ -271,232 +137,284 @@ class EventFile:
         self.flush()
         with self._lock:
             if self._busy:
-                return  # The interrupted call of this very thread still writes.
-            if look:
-                self._look(time.time())
-            lost = self._forget_waiting()
-            if lost:
-                self._news.append(
-                    f"{lost} events could not be written to {self._name()} before it was closed "
-                    "and are lost: the disk still refuses them. Free some space, or close the "
-                    "writer only after it has accepted them."
-                )
-            self._close_descriptor()
+                return  # A signal handler closes in the middle of a write, which goes on after it.
+            try:
+                self._busy = True
+                if look:
+                    self._look(time.time())
+                self._give_up()
+                self._close_descriptor()
+            finally:
+                self._busy = False
+                if self._waits():
+                    self._advance(time.time())
         self._tell()
 
+    def move_to(self, directory: str) -> None:
+        """Go on in a new file in another directory, with what waits."""
+        with self._lock:
+            self._close_descriptor()
+            self.path = None
+            self.directory = directory
+
     def release_descriptor(self) -> bool:
-        """Close the descriptor if the file is idle; the next append opens it again."""
+        """Close the descriptor if nothing is under way; the next append opens it again."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
-            if self._busy or self._inflight is not None:
+            if self._busy:
                 return False
-            self._close_descriptor(evicted=True)
+            self._close_descriptor()
             return True
         finally:
             self._lock.release()
 
-    def after_fork(self, directory: str) -> None:
-        """In a forked child: let go of the parent's file and start over in `directory`, lazily."""
+    def after_fork(self) -> None:
+        """In a forked child: let go of the parent's file and of what waits for it."""
         fd = self._fd
-        self._reset()
+        self._start()
         if fd >= 0:
-            os.close(fd)
-        self.path = None
-        self.events = 0
-        self.directory = directory
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     # What follows is called with the lock held.
 
-    def _append_slowly(self, record: bytes, now: float) -> None:
-        if _backlog.take(len(record)):
-            self._waiting.append(record)
-        else:
-            self._dropped += 1
-        if self._busy:
-            return  # A signal handler logs while its thread is in a write, which drains this.
-        self._advance(now)
+    def _waits(self) -> bool:
+        return self._backlog.current is not None or bool(self._backlog.waiting)
 
-    def _advance(self, now: float) -> None:
-        self._busy = True
+    def _advance(self, now: float, record: bytes | None = None) -> None:
+        """Write what waits, and `record` behind it, as far as the disk takes it."""
+        backlog = self._backlog
         try:
-            self._account()
+            self._busy = True
+            if record is not None:
+                backlog.add(record, at_any_price=not self._refusing)
+                self._delayed += self._refusing
             if not self._looked_at <= now < self._look_at:
                 self._look(now)
-            self._drain()
+            if not self._gone and time.monotonic() >= self._retry_at:
+                self._drain()
         except OSError as error:
             self._refused(error)
         finally:
             self._busy = False
-
-    def _account(self) -> None:
-        """Find out how much of a record arrived whose write was cut short by an exception."""
-        if self._inflight is None or self._fd < 0:
-            return
-        extra = os.fstat(self._fd).st_size - self._size
-        if 0 <= extra <= len(self._inflight) - self._written:
-            self._size += extra
-            self._written += extra
-            if self._written == len(self._inflight):
-                self._inflight = None
-                self.events += 1
-        else:
-            self._abandon(f"{self._name()} was changed by somebody else")
+            backlog.settle()
 
     def _drain(self) -> None:
-        if time.monotonic() < self._retry_at:
-            return
-        while self._inflight is not None or self._waiting:
-            if self._fd < 0:
-                self._open()
-            if self._inflight is None:
-                # In this order a signal handler that raises neither loses nor repeats a record.
-                self._inflight, self._written = self._waiting[0], 0
-                self._waiting.popleft()
-                _backlog.give_back(len(self._inflight))
-            record = self._inflight
-            written = os.write(self._fd, memoryview(record)[self._written :])
+        backlog = self._backlog
+        if self._fd < 0:
+            if not self._waits():
+                return
+            self._open()
+        elif backlog.current is not None:
+            self._account()
+        while not self._gone:
+            if backlog.current is None:
+                if not backlog.waiting:
+                    # At once: a signal handler that logs from here on has to write by itself.
+                    self._ready = True
+                    self._busy = False
+                    break
+                self._written = 0
+                backlog.next()
+            assert backlog.current is not None
+            written = os.write(self._fd, memoryview(backlog.current)[self._written :])
             self._size += written
             self._written += written
-            if self._written == len(record):
-                self._inflight = None
-                self.events += 1
-        if self._refusing:
+            self._commit()
+        if self._refusing and self._ready:
             self._accepted()
-        self._ready = self._fd >= 0 and not self._waiting
+
+    def _commit(self) -> None:
+        record = self._backlog.current
+        if record is not None and self._written == len(record):
+            self._backlog.current = None
+            self.events += 1
+
+    def _account(self) -> None:
+        """Find out how much arrived of a record whose write was cut short by an exception."""
+        record = self._backlog.current
+        missing = 0 if record is None else len(record) - self._written
+        extra = os.fstat(self._fd).st_size - self._size
+        if 0 <= extra <= missing:
+            self._size += extra
+            self._written += extra
+            self._commit()
+        else:
+            self._lose_sight(f"{self.path} was changed by somebody else")
 
     def _open(self) -> None:
-        if self.path is not None:
-            try:
-                fd = os.open(self.path, _OPEN_FLAGS)
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-                self._abandon(f"{self._name()} is no longer there")
-            else:
-                status = os.fstat(fd)
-                same = (status.st_dev, status.st_ino) == self._identity
-                if same and status.st_size == self._size:
-                    self._fd = fd
-                    _descriptors.opened(self)
-                    return
-                os.close(fd)
-                self._abandon(f"{self._name()} was replaced or changed by somebody else")
-        os.makedirs(self.directory, exist_ok=True)
-        self._create()
+        """Open the file again, or create one."""
+        if self.path is None:
+            self._create()
+            return
+        try:
+            self._fd = os.open(self.path, OPEN_FLAGS)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            self._lose_sight(self._went_away())
+            return
+        if _identity(os.fstat(self._fd)) != self._identity:
+            self._lose_sight(self._went_away())
+            return
+        _descriptors.opened(self)
+        self._account()
 
     def _create(self) -> None:
-        self._fd, self.path = create_event_file(self.directory, self._suffix)
-        status = os.fstat(self._fd)
-        self._identity = (status.st_dev, status.st_ino)
-        self._size = 0
+        os.makedirs(self.directory, exist_ok=True)
+        if self.events >= 0:
+            # It was under way in an earlier file, and goes to this one whole.
+            self._backlog.put_back()
+        version = version_record()
+        file = create_event_file(self.directory, self._suffix, after=self._timestamp)
+        self._fd, self.path, self._timestamp = file
+        self._size = self._written = 0
+        # The version record is no event of the user's: with it there are 0.
+        self._backlog.current = version
+        self.events = -1
+        self._identity = _identity(os.fstat(self._fd))
         self._looked_at = time.time()
         self._look_at = self._looked_at + _LOOK_SECONDS
-        # The version record goes first, then whatever was under way in an abandoned file, whole.
-        if self._inflight is not None:
-            self._waiting.appendleft(self._inflight)
-            _backlog.take(len(self._inflight), at_any_price=True)
-        self._inflight, self._written = _version_record(), 0
-        self.events = -1
         _descriptors.opened(self)
 
     def _look(self, now: float) -> None:
-        """Notice that the file was deleted, renamed or replaced."""
-        self._looked_at, self._look_at = now, now + _LOOK_SECONDS
+        """Notice that the file was deleted, moved, renamed or replaced."""
+        self._looked_at = now
+        self._look_at = now + _LOOK_SECONDS
         if self._fd < 0 or self.path is None:
             return
         try:
             here = os.fstat(self._fd)
-            if here.st_nlink == 0:
-                self._abandon(
-                    f"{self._name()} was deleted, and with it {max(self.events, 0)} events"
+            if _identity(here) != self._identity:
+                self._disown_descriptor()
+            elif here.st_nlink == 0:
+                self._lose_sight(
+                    f"{self.path} was deleted, and with it {counted(max(self.events, 0))}"
                 )
-                return
-            there = os.stat(self.path)
+            elif _identity(os.stat(self.path)) != self._identity:
+                self._lose_sight(self._went_away())
         except OSError as error:
-            if error.errno in _GONE:
-                self._abandon(f"{self._name()} is no longer there ({error.strerror})")
-            return
-        if not os.path.samestat(here, there):
-            self._abandon(f"{self._name()} was renamed or replaced")
+            if error.errno == errno.EBADF:
+                self._disown_descriptor()
+            elif error.errno in _GONE:
+                self._lose_sight(self._went_away())
 
-    def _abandon(self, reason: str) -> None:
-        self._close_descriptor()
+    def _went_away(self) -> str:
+        return (
+            f"{self.path} is no longer there: it was deleted, moved, renamed or replaced, and with "
+            f"it {counted(max(self.events, 0))}"
+        )
+
+    def _lose_sight(self, reason: str) -> None:
+        """Be without a file, until `on_gone` was called."""
+        self._close_descriptor(quietly=True)
         self.path = None
-        self._moved = True
+        self._gone = True
         self._news.append(
-            f"{reason}. What is logged from now on goes to a new event file in {self.directory}; "
-            "do not delete or move the directory of a run that is being written."
+            f"{reason}. What is logged from now on goes to a new event file; do not delete or move "
+            "the directory of a run that is being written."
         )
 
     def _refused(self, error: OSError) -> None:
+        if error.errno is None:
+            raise error  # Not the disk's: a signal handler raised it, TimeoutError for example.
         self._ready = False
+        if error.errno == errno.EBADF:
+            self._disown_descriptor()
+            return
         if error.errno in _GONE and self._fd >= 0:
-            self._abandon(f"{self._name()} cannot be written any more ({error.strerror})")
-            self._retry_at = 0.0
-            try:
-                self._drain()
-            except OSError as again:
-                error = again
-            else:
-                return
+            self._lose_sight(self._went_away())
+            return
         self._retry_at = time.monotonic() + self._retry_seconds
         self._retry_seconds = min(self._retry_seconds * 2, _LAST_RETRY_SECONDS)
         if not self._refusing:
             self._refusing = True
+            self._delayed = self._count_waiting()
             self._news.append(
-                f"writing to {self._name()} failed: {error.strerror} (errno {error.errno}). "
-                f"Training goes on; {self._count_waiting()} events wait in memory, more will wait "
-                f"up to {_backlog.limit() // 2**20} MiB, and all go out in order as soon as the "
-                "disk accepts them."
+                f"writing to {self.path or self.directory} failed: {os.strerror(error.errno)} "
+                f"(errno {error.errno}). Training goes on: {counted(self._delayed)} and what is "
+                f"logged next wait in memory, up to {_backlog.limit_in_words()}, and go out in "
+                "order as soon as the disk takes them. Make room."
             )
 
     def _accepted(self) -> None:
+        lost = self._backlog.dropped
+        self._news.append(
+            f"{self.path} takes events again: {counted(self._delayed - lost)} that waited went out "
+            f"in order; {counted(lost)} that did not fit in memory are lost."
+        )
         self._refusing = False
         self._retry_seconds = _FIRST_RETRY_SECONDS
-        lost = (
-            f"; {self._dropped} events did not fit in memory and are lost" if self._dropped else ""
-        )
-        self._news.append(f"{self._name()} accepts events again, what waited was written{lost}.")
-        self._dropped = 0
+        self._backlog.dropped = 0
 
     def _count_waiting(self) -> int:
-        # Below zero: the version record is still on its way, and is no event of the user's.
-        return len(self._waiting) + (self._inflight is not None and self.events >= 0)
+        # Below zero: the version record is the current one.
+        current = self._backlog.current is not None and self.events >= 0
+        return len(self._backlog.waiting) + current
 
-    def _forget_waiting(self) -> int:
-        lost = self._count_waiting() + self._dropped
-        for record in self._waiting:
-            _backlog.give_back(len(record))
-        self._waiting.clear()
-        self._dropped = 0
+    def _give_up(self) -> None:
+        lost = self._count_waiting() + self._backlog.dropped
+        if lost:
+            self._news.append(
+                f"{counted(lost)} could not be written to {self.path or self.directory} before it "
+                "was closed and are lost: the disk still refuses them. Make room before the run "
+                "ends; SAFEWRITER_BACKLOG_MB sets how much memory they may wait in."
+            )
+        if self._backlog.current is not None:
+            self.path = None  # It ends in the middle of a record: nothing may follow there.
         self._refusing = False
-        return lost
+        self._retry_at = 0.0
+        self._retry_seconds = _FIRST_RETRY_SECONDS
+        self._backlog.give_up()
 
-    def _close_descriptor(self, *, evicted: bool = False) -> None:
+    def _disown_descriptor(self) -> None:
+        """Somebody closed our descriptor; its number may be another file's by now."""
         self._ready = False
-        fd, self._fd = self._fd, -1
+        self._fd = -1
+        _descriptors.closed(self)
+
+    def _close_descriptor(self, *, quietly: bool = False) -> None:
+        fd = self._fd
+        self._disown_descriptor()
         if fd >= 0:
-            if not evicted:
-                _descriptors.closed(self)
             try:
                 os.close(fd)
             except OSError as error:
-                # NFS reports a refused write here at the latest.
-                self._news.append(f"closing {self._name()} failed: {error.strerror}.")
-
-    def _name(self) -> str:
-        return self.path or self.directory
+                # NFS reports a write that the server refused here at the latest.
+                if not quietly:
+                    self._news.append(
+                        f"closing {self.path} failed: {error.strerror} (errno {error.errno}). Its "
+                        "last events may be lost: make room."
+                    )
 
     def _tell(self) -> None:
-        """Warn, and report a new place, outside the lock: both may run the user's code."""
-        news, self._news = self._news, []
-        for message in news:
+        """Warn, and report that the file is gone, without the lock: both may run other code."""
+        if self._gone:
+            try:
+                if self._on_gone is not None:
+                    self._on_gone()
+            finally:
+                self._gone = False
+                with self._lock:
+                    if not self._busy:
+                        self._retry_at = 0.0
+                        self._advance(time.time())
+        while True:
+            with self._lock:
+                if not self._news:
+                    return
+                message = self._news.pop(0)
             warn(WriteErrorWarning, message)
-        if self._moved:
-            self._moved = False
-            if self._on_new_place is not None:
-                self._on_new_place()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def counted(events: int) -> str:
+    """Return ``"1 event"``, ``"2 events"``, ..."""
+    return f"{events} event{'s' * (events != 1)}"
 
 
 class SilentFile(EventFile):
@@ -507,59 +425,3 @@ class SilentFile(EventFile):
 
     def append(self, payload: bytes, now: float) -> None:
         """Do nothing."""
-
-
-class RunEventWriter(_TENSORBOARDS):  # type: ignore[misc,valid-type]  # its base is untyped
-    """tensorboard's event writer with an :class:`EventFile` in place of its queue and thread.
-
-    The constructor keeps tensorboard's signature, because trackers put a subclass in its place.
-    """
-
-    _file: EventFile
-
-    def __init__(
-        self,
-        logdir: str,
-        max_queue_size: int = 10,
-        flush_secs: float = 120,
-        filename_suffix: str = "",
-    ) -> None:
-        # Not super().__init__(): that opens a file and starts a thread.
-        self._logdir = logdir
-
-    def attach(self, file: EventFile) -> None:
-        """Give the writer the file that it shares with the other writers of its run."""
-        self._file = file
-
-    @property
-    def _file_name(self) -> str:
-        return self._file.path or ""
-
-    def add_event(self, event: Event) -> None:
-        """Append one event; ``TypeError`` for anything else, ``ValueError`` from 2 GiB on."""
-        if not isinstance(event, Event):
-            raise TypeError(f"an Event protocol buffer is expected, got {type(event).__name__}")
-        self._file.append(serialize(event), time.time())
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        """Does not close the file: it belongs to the run, and other writers may share it."""
-        self._file.flush()
-
-    def reopen(self) -> None:
-        """Does nothing: the file opens again by itself."""
-
-
-def serialize(event: Event) -> bytes:
-    """Serialize an event, or raise one ``ValueError`` that names its tag if it is too large."""
-    size = event.ByteSize()
-    if size > MAX_EVENT_BYTES:
-        tags = ", ".join(repr(value.tag) for value in event.summary.value) or "no tag"
-        raise ValueError(
-            f"the event ({tags}) has {size} bytes, but an event must be smaller than 2 GiB to be "
-            "read back: log less data in one call"
-        )
-    payload: bytes = event.SerializeToString()
-    return payload

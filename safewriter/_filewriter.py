@@ -14,7 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
 
-from ._eventfile import RunEventWriter
+from ._eventwriter import RunEventWriter
 from ._ledger import INT64_MAX, INT64_MIN
 from ._resume import logged_from
 from ._run import Member

@@ -7,6 +7,7 @@ run is closed when the last one leaves and opened again when one logs or joins.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import uuid
@@ -20,6 +21,7 @@ from ._errors import (
     ForkedWriterWarning,
     Location,
     ReusedRunWarning,
+    RunDirectoryError,
     RunLockedError,
     user_location,
     warn,
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 logger = logging.getLogger("safewriter")
+
+_NEVER_A_DIRECTORY = frozenset(
+    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,10 @@ class Member:
         """Move to a new run, because the step count of `tag` starts over."""
         with _lifecycle.changing:
             old, self.may_move = self.run, False
-            new = _begin(old.request)
+            try:
+                new = _begin(old.request)
+            except RunDirectoryError:
+                return  # The disk refuses another directory, and training goes on in this one.
             old.members.discard(self)
             self.run = new
             new.join(self)
@@ -148,7 +157,12 @@ class Run:
                 kind = SilentFile if self.request.silent else EventFile
                 file = kind(self._path(subdir), self.request.suffix, self._found_gone)
                 with explained(file.directory):
-                    file.open()
+                    try:
+                        file.open()
+                    except OSError as error:
+                        # A series waits for a disk that refuses, but not for one to take its name.
+                        if not subdir or error.errno in _NEVER_A_DIRECTORY:
+                            raise
                 self._files[subdir] = file
             return file
 
@@ -208,6 +222,9 @@ class Run:
             except BaseException:
                 self._lock.release("failed")
                 raise
+        self._is_open_now()
+
+    def _is_open_now(self) -> None:
         self.is_open = True
         _lifecycle.opened(self)
 
@@ -222,14 +239,10 @@ class Run:
                 try:
                     self.open()
                 except RunLockedError:
-                    taken = self.directory
-                    self._go_to(claim(os.path.dirname(taken)))
-                    self.open()
-                    warn(
-                        ReusedRunWarning,
-                        f"{taken!r} was closed here and is now written by another process: what is "
-                        f"logged from now on goes to {self.directory!r}.",
-                    )
+                    self._make_way()
+                except RunDirectoryError:
+                    # Training goes on, and events wait for the disk.
+                    self._is_open_now()
             member.left = False
             self.members.add(member)
         if forked:
@@ -263,6 +276,8 @@ class Run:
         """In a forked child: be closed, and write below the parent's directory if at all."""
         self._forked = True
         self.is_open = False
+        for file in self._files.values():
+            file.after_fork()
         for member in list(self.members):
             member.shortcuts.clear()
         self.members.clear()
@@ -278,7 +293,22 @@ class Run:
         self._purge_step = None
         self._lock = RunLock(directory)
         for subdir, file in self._files.items():
-            file.after_fork(self._path(subdir))
+            file.move_to(self._path(subdir))
+
+    def _make_way(self) -> None:
+        """Open a new directory instead, because another process writes this one by now."""
+        taken = self.directory
+        self._go_to(claim(os.path.dirname(taken)))
+        for member in list(self.members):
+            member.shortcuts.clear()
+            member.on_move()
+        self._lock.acquire()
+        self._is_open_now()
+        warn(
+            ReusedRunWarning,
+            f"{taken!r} was closed or removed here and is now written by another process: what is "
+            f"logged from now on goes to {self.directory!r}.",
+        )
 
     def _close(self, status: str, *, look: bool) -> None:
         self.is_open = False
@@ -303,10 +333,14 @@ class Run:
     def _found_gone(self) -> None:
         """Lock and describe the directory again: it was deleted or renamed under the run."""
         with _lifecycle.changing:
-            if self.is_open and not os.path.exists(self._lock.path):
-                # The events are safe without it, and training must go on.
-                with contextlib.suppress(OSError, RunLockedError):
+            if not self.is_open or self._lock.is_there():
+                return
+            # The events are safe without a lock, and training must go on.
+            with contextlib.suppress(OSError, RunDirectoryError):
+                try:
                     self._lock.renew()
+                except RunLockedError:
+                    self._make_way()
 
 
 # The run that the next writer on a log_dir joins, and the named runs by their directory.

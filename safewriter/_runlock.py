@@ -30,6 +30,7 @@ class RunLock:
         self.directory = directory
         self.path = os.path.join(directory, HIDDEN, "lock")
         self._lock: BaseFileLock | None = None
+        self._identity: tuple[int, int] | None = None
         self._record: dict[str, Any] = {}
 
     def acquire(self) -> None:
@@ -59,6 +60,7 @@ class RunLock:
             )
         else:
             self._lock = lock
+            self._identity = _identity(self.path)
         self._write_record(
             pid=os.getpid(),
             host=socket.gethostname(),
@@ -77,6 +79,10 @@ class RunLock:
         if lock is not None:
             with contextlib.suppress(OSError):
                 lock.release()
+
+    def is_there(self) -> bool:
+        """Tell whether the lock file is still the one that was locked."""
+        return self._identity is not None and _identity(self.path) == self._identity
 
     def renew(self) -> None:
         """Lock and describe the directory anew: it was deleted or renamed, and made again."""
@@ -112,6 +118,14 @@ class RunLock:
             if time.monotonic() > deadline:
                 return "another process"
             time.sleep(0.01)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _may_live(record: dict[str, Any]) -> bool:

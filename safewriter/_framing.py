@@ -1,0 +1,83 @@
+"""What an event file consists of: its name, and its records.
+
+A record is the length of the payload, the checksum of that length, the payload, and its checksum;
+integers are little-endian, checksums are masked CRC-32C (TensorFlow's record format). This module
+knows no tags and no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+
+from google_crc32c import value as crc32c
+from tensorboard.compat.proto.event_pb2 import Event, SourceMetadata
+
+_CRC = struct.Struct("<I")
+
+#: How an event file is opened; ``O_APPEND`` because others may open it too.
+OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _masked(crc: int) -> int:
+    """Mask a CRC-32C as the TFRecord format asks."""
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+_headers: dict[int, bytes] = {}
+
+
+def frame(payload: bytes) -> bytes:
+    """Frame a payload as one record."""
+    size = len(payload)
+    header = _headers.get(size)
+    if header is None:
+        length = struct.pack("<Q", size)
+        header = length + _CRC.pack(_masked(crc32c(length)))
+        if len(_headers) < 4096:
+            _headers[size] = header
+    crc = crc32c(payload)
+    # The mask is written out again here: a call would cost as much as the checksum.
+    return header + payload + _CRC.pack((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def version_record() -> bytes:
+    """Return the record that every event file begins with; without it a run is not listed."""
+    event = Event(
+        wall_time=time.time(),
+        file_version="brain.Event:2",
+        source_metadata=SourceMetadata(writer="safewriter"),
+    )
+    return frame(event.SerializeToString())
+
+
+def newest_timestamp(directory: str) -> int:
+    """Return the largest timestamp in the names of the event files in `directory`, or -1."""
+    newest = -1
+    for name in os.listdir(directory):
+        _, found, rest = name.partition("tfevents.")
+        if found:
+            digits = rest.split(".", 1)[0]
+            if digits.isdecimal() and digits.isascii():
+                newest = max(newest, int(digits))
+    return newest
+
+
+def create_event_file(directory: str, suffix: str = "", after: int = -1) -> tuple[int, str, int]:
+    """Create a new event file whose name sorts after all others in `directory`.
+
+    TensorBoard reads the files of a directory in name order, and a file that sorts before an older
+    one hides its points. `after` is a timestamp to stay above as well: that of a file which was
+    there once and which readers remember. Returns the descriptor, opened for append, the absolute
+    path, and the timestamp.
+    """
+    stamp = max(int(time.time()), newest_timestamp(directory) + 1, after + 1)
+    while True:
+        name = f"events.out.tfevents.{stamp:010d}.{socket.gethostname()}.{os.getpid()}.0{suffix}"
+        path = os.path.join(directory, name)
+        try:
+            return os.open(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666), path, stamp
+        except FileExistsError:
+            stamp += 1
