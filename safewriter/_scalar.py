@@ -44,14 +44,15 @@ _TENSOR_DTYPES = frozenset(
 )
 
 
-def _is_torchs_own(function: object) -> bool:
+def is_torchs_own(function: object) -> bool:
+    """Tell whether a function that was found in torch's writer module is the one it came with."""
     # Not by name: wrappers copy it. Only torch's own functions run in the namespace of its module.
     return getattr(function, "__globals__", None) is vars(_torch_writer)
 
 
 _UNKNOWN = object()
 _ADD_SCALAR, _ADD_SCALARS, _ADD_SUMMARY, _ADD_EVENT = (
-    function if _is_torchs_own(function) else _UNKNOWN
+    function if is_torchs_own(function) else _UNKNOWN
     for function in (
         SummaryWriter.add_scalar,
         SummaryWriter.add_scalars,
@@ -106,7 +107,7 @@ _CONVERSIONS: dict[type, Callable[[Any], float | None]] = {
 }
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     digits = bytearray()
     while number > 0x7F:
         digits.append(number & 0x7F | 0x80)
@@ -133,10 +134,10 @@ class ScalarShortcut:
 
     def __init__(self, tag: str, state: TagState, file: EventFile) -> None:
         name = tag.encode()
-        value = (b"\x0a" + _varint(len(name)) + name if name else b"") + b"\x15"
+        value = (b"\x0a" + varint(len(name)) + name if name else b"") + b"\x15"
         size = len(value) + 4
-        summary = b"\x0a" + _varint(size) + value
-        self._summary = b"\x2a" + _varint(len(summary) + 4) + summary
+        summary = b"\x0a" + varint(size) + value
+        self._summary = b"\x2a" + varint(len(summary) + 4) + summary
         self._packers = _packers(len(self._summary))
         self._append = file.append
         self._state = state
@@ -167,7 +168,7 @@ class ScalarShortcut:
             high, more, rest = _high
             if step >> 7 != high:
                 high = step >> 7
-                more, rest = (0x80, _varint(high)) if high else (0, b"")
+                more, rest = (0x80, varint(high)) if high else (0, b"")
                 _high = high, more, rest
             if now is None:
                 now = time.time()

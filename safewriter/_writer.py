@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from . import _lifecycle, _run
+from . import _lifecycle, _media, _run
 from ._calling import chosen_here
 from ._errors import RankWarning, warn
 from ._filewriter import RunFileWriter
@@ -89,7 +89,7 @@ class SafeSummaryWriter(SummaryWriter):
                 "its own. Make the writer on rank 0 only, or pass ranks='zero' to silence the "
                 "others.",
             )
-        named = os.fspath(log_dir) if log_dir else "runs"
+        named = os.fsdecode(log_dir) if log_dir else "runs"
         self._join(
             _run.RunRequest(
                 log_dir=named if is_remote(named) else resolve(named, root),
@@ -235,6 +235,80 @@ class SafeSummaryWriter(SummaryWriter):
                 self.all_writers[path] = self._new_file_writer(subdir, series)
         super().add_scalars(main_tag, remaining, global_step, walltime)
 
+    def add_histogram(
+        self,
+        tag: str,
+        values: Any,
+        global_step: int | None = None,
+        bins: Any = "tensorflow",
+        walltime: float | None = None,
+        max_bins: int | None = None,
+    ) -> None:
+        """Write a histogram of numbers of any shape; see torch's ``SummaryWriter.add_histogram``.
+
+        With the default `bins` each costs a sixth of what torch's costs, for the same numbers.
+        """
+        summary = None
+        default = isinstance(bins, str) and bins == "tensorflow" and max_bins is None
+        if default and not _media.hooked("add_histogram"):
+            summary = _media.histogram(tag, values, self.default_bins)
+        if summary is None:
+            super().add_histogram(tag, values, global_step, bins, walltime, max_bins)
+        else:
+            self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_image(
+        self,
+        tag: str,
+        img_tensor: Any,
+        global_step: int | None = None,
+        walltime: float | None = None,
+        dataformats: str = "CHW",
+    ) -> None:
+        """Write an image; see torch's ``SummaryWriter.add_image``.
+
+        `img_tensor` has the axes that `dataformats` names and 1, 3 or 4 channels: bytes in 0..255,
+        or other numbers in 0..1. The PNG has the pixels of torch's in other, and often more, bytes.
+        """
+        summary = None
+        if not _media.hooked("add_image"):
+            summary = _media.image(tag, img_tensor, dataformats)
+        if summary is None:
+            super().add_image(tag, img_tensor, global_step, walltime, dataformats)
+        else:
+            self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_images(
+        self,
+        tag: str,
+        img_tensor: Any,
+        global_step: int | None = None,
+        walltime: float | None = None,
+        dataformats: str = "NCHW",
+    ) -> None:
+        """Write a batch of images as a grid, eight in a row; see :meth:`add_image`."""
+        summary = None
+        if not _media.hooked("add_images"):
+            summary = _media.image(tag, img_tensor, dataformats)
+        if summary is None:
+            super().add_images(tag, img_tensor, global_step, walltime, dataformats)
+        else:
+            self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_text(
+        self,
+        tag: str,
+        text_string: str,
+        global_step: int | None = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Write a text, shown as Markdown; see torch's ``SummaryWriter.add_text``."""
+        summary = None if _media.hooked("add_text") else _media.text(tag, text_string)
+        if summary is None:
+            super().add_text(tag, text_string, global_step, walltime)
+        else:
+            self._get_file_writer().add_summary(summary, global_step, walltime)
+
     def add_hparams(
         self,
         hparam_dict: dict[str, Any],
@@ -257,6 +331,23 @@ class SafeSummaryWriter(SummaryWriter):
                 hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
             )
         self._run.used = True
+
+    def add_embedding(
+        self,
+        mat: Any,
+        metadata: Any = None,
+        label_img: Any = None,
+        global_step: int | None = None,
+        tag: str = "default",
+        metadata_header: Any = None,
+    ) -> None:
+        """Write vectors to files beside the events; see torch's ``SummaryWriter.add_embedding``."""
+        self._get_file_writer()
+        if self._member is not None:
+            if self._run.request.silent:
+                return
+            self._run.used = True
+        super().add_embedding(mat, metadata, label_img, global_step, tag, metadata_header)
 
     def close(self) -> None:
         """Leave the run; the last writer to leave closes it. May be called any number of times.
