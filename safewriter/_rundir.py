@@ -21,7 +21,8 @@ HIDDEN = ".safewriter"
 
 # Our own names, and torch's default: Nov22_09-30-00_host (the month is the locale's).
 _UNIQUE_NAME = re.compile(
-    r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(\D.*)?|[^\W\d]{2,5}\.?\d\d_\d\d-\d\d-\d\d_.+"
+    r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(\D.*)?|[^\W\d]{2,5}\.?\d\d_\d\d-\d\d-\d\d_.+",
+    re.DOTALL,
 )
 
 _CURES = {
@@ -43,10 +44,21 @@ def is_remote(path: str) -> bool:
 
 @contextlib.contextmanager
 def explained(path: str) -> Iterator[None]:
-    """Turn what the file system says about `path` into a :class:`RunDirectoryError` with a cure."""
+    """Turn what the file system says about `path` into a :class:`RunDirectoryError` with a cure.
+
+    What the block has made of `path` and its parents is taken away again.
+    """
+    missing = []
+    directory = path
+    while not os.path.lexists(directory) and directory != os.path.dirname(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
     try:
         yield
     except OSError as error:
+        for directory in missing:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
         cure = _CURES.get(error.errno or 0, "choose another log_dir")
         raise RunDirectoryError(
             f"the run directory {path!r} cannot be used: {error.strerror or error}; {cure}"
@@ -60,18 +72,30 @@ def resolve(log_dir: str | os.PathLike[str], root: str | os.PathLike[str] | None
     directory; ``root="project"`` is the nearest directory above that holds a project. ``~`` is
     expanded. Raises :class:`RunDirectoryError` for what no file system or no reader takes.
     """
-    path = os.path.expanduser(os.fspath(log_dir))
+    path = os.path.expanduser(os.fsdecode(log_dir))
     if not os.path.isabs(path):
-        anchor = os.fspath(root) if root is not None else os.environ.get("SAFEWRITER_ROOT")
-        if anchor == "project":
-            anchor = _project_root_or_error()
-        elif not anchor:
-            anchor = os.getcwd()
-            _warn_if_inside_project(path, anchor)
-        path = os.path.join(os.path.abspath(os.path.expanduser(anchor)), path)
-    path = os.path.normpath(path)
+        anchor = os.fsdecode(root) if root is not None else os.environ.get("SAFEWRITER_ROOT")
+        with _current_directory_needed(path):
+            if anchor == "project":
+                anchor = _project_root_or_error()
+            elif not anchor:
+                anchor = os.getcwd()
+                _warn_if_inside_project(path, anchor)
+            path = os.path.join(os.path.abspath(os.path.expanduser(anchor)), path)
+    # Some versions of normpath cut the path off at a NUL byte, so the check comes first.
     check_name(path)
-    return path
+    return os.path.normpath(path)
+
+
+@contextlib.contextmanager
+def _current_directory_needed(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(
+            f"the relative log_dir {path!r} cannot be made absolute, because the current directory "
+            f"cannot be found ({error.strerror}): pass an absolute log_dir or root"
+        ) from error
 
 
 def check_name(path: str) -> None:
@@ -138,7 +162,7 @@ def has_events(directory: str) -> bool:
     """Tell whether `directory` exists and holds event files."""
     try:
         return any("tfevents" in name for name in os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
 
 
@@ -166,12 +190,11 @@ def claim(parent: str, comment: str = "", rank: int | None = None) -> str:
     path = os.path.join(parent, run_name(comment, rank))
     check_name(path)
     with explained(path):
-        os.makedirs(parent, exist_ok=True)
         number = 1
         while True:
             candidate = path if number == 1 else f"{path}-{number}"
             try:
-                os.mkdir(candidate)
+                os.makedirs(candidate)
             except FileExistsError:
                 number += 1
             else:
@@ -194,9 +217,9 @@ def newest_run(log_dir: str) -> str | None:
         return log_dir
     try:
         children = [entry.path for entry in os.scandir(log_dir) if entry.is_dir()]
-        children = [path for path in children if is_run(path)]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
+    children = [path for path in children if is_run(path)]
     for path in sorted(children, key=_started, reverse=True):
         if run_status(path) is not RunStatus.RUNNING:
             return path
