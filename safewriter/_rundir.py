@@ -203,6 +203,7 @@ def claim(parent: str, comment: str = "", rank: int | None = None) -> str:
 
 def make(path: str) -> str:
     """Make `path` with its parents; it may exist. Raises :class:`RunDirectoryError`."""
+    check_name(path)
     with explained(path):
         os.makedirs(path, exist_ok=True)
     return path

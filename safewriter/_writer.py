@@ -59,9 +59,9 @@ class SafeSummaryWriter(SummaryWriter):
 
     # None for writers that torch made and that patch() turned into ours: they stay what they are.
     _member: _run.Member | None = None
-    log_dir: str
-    file_writer: Any
-    all_writers: Any
+    log_dir: str = ""
+    file_writer: Any = None
+    all_writers: Any = None
 
     def __init__(
         self,
@@ -227,12 +227,16 @@ class SafeSummaryWriter(SummaryWriter):
                 if not remaining:
                     return
         base = self._get_file_writer().get_logdir()
+        new = {}
         for series in remaining:
             subdir = f"{main_tag.replace('/', '_')}_{series}"
             path = f"{base}/{subdir}"
             if path not in self.all_writers:
                 check_name(path)
-                self.all_writers[path] = self._new_file_writer(subdir, series)
+                new[path] = subdir, series
+        # Only now: a name that is refused leaves no part of the others behind.
+        for path, (subdir, series) in new.items():
+            self.all_writers[path] = self._new_file_writer(subdir, series)
         super().add_scalars(main_tag, remaining, global_step, walltime)
 
     def add_histogram(
