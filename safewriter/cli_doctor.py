@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -111,6 +110,7 @@ def _codes(given: Iterable[str]) -> list[str]:
 
 def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
     from safewriter import __version__
+    from safewriter._terminal import print_json
     from safewriter.doctor._finding import printable
 
     document: dict[str, Any] = {
@@ -125,19 +125,7 @@ def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
             for logdir, findings, actions in found
         ],
     }
-    # allow_nan: NaN is no JSON; a wall time that is not finite is given as null.
-    print(json.dumps(_finite(document), indent=2, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value - value == 0.0 else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    # A lone surrogate, from a tag or a name, cannot be printed.
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    print_json(document)
 
 
 def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: bool) -> None:

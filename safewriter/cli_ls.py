@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -44,7 +43,7 @@ def add_ls_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 def run_ls(options: argparse.Namespace) -> int:
     """Carry out the command and return its exit status."""
     from safewriter._listing import list_runs
-    from safewriter._terminal import progress_bar
+    from safewriter._terminal import print_json, progress_bar
     from safewriter.doctor._finding import printable
 
     logdir = options.logdir
@@ -58,7 +57,7 @@ def run_ls(options: argparse.Namespace) -> int:
         return 2
     if options.json:
         document = {"schema": JSON_VERSION, "runs": [run.as_json() for run in runs]}
-        print(json.dumps(document, indent=2))
+        print_json(document)
     else:
         _print(logdir, runs)
     return 0

@@ -36,9 +36,10 @@ class Tree:
         self.runs += 1
         self.files += len(run.files)
         self.last_data[run.name] = run.has_curves
-        if not run.has_data and any(file.records for file in run.files):
-            self.empty.append(_no_data(run))
-        elif run.has_data and not run.has_curves:
+        if not run.has_data:
+            if all(file.records and file.fault is None for file in run.files) and run.files:
+                self.empty.append(_no_data(run))
+        elif not run.has_curves:
             self.empty.append(_no_curves(run))
         sampled = 0
         for name, tag in run.tags.items():

@@ -1,0 +1,130 @@
+"""``safewriter ls``: the runs of a directory as a table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from safewriter._listing import list_runs
+from safewriter.cli_ls import add_ls_parser
+from tests.doctor.situations import START, histogram, name, scalars, write
+from tests.support import run_python
+from tests.support.event_bytes import version_record
+
+
+def ls(*arguments: object) -> int:
+    """Run the command in this process and return its exit status."""
+    parser = argparse.ArgumentParser()
+    add_ls_parser(parser.add_subparsers())
+    options = parser.parse_args(["ls", *map(str, arguments)])
+    status: int = options.func(options)
+    return status
+
+
+def test_what_is_listed_of_a_run(tmp_path: Path) -> None:
+    """Counts, steps, times and size of a run of any writer come from its event files."""
+    path = write(
+        tmp_path / "sweep" / "one",
+        version_record(START),
+        scalars("a", range(10)),
+        histogram("h", 20),
+    )
+    (run,) = list_runs(tmp_path)
+    assert (run.name, run.path) == ("sweep/one", path.parent)
+    assert (run.status.value, run.command) == ("unknown", None)
+    assert (run.started, run.duration) == (START, 20.0)
+    assert (run.events, run.tags, run.last_step) == (11, 2, 20)
+    assert run.size == path.stat().st_size
+
+
+def test_a_run_of_safewriter_has_its_command_line(tmp_path: Path) -> None:
+    """The record tells status, start, duration and how the program was called."""
+    script = """
+        import sys
+        from safewriter import SafeSummaryWriter
+        with SafeSummaryWriter(sys.argv[1], unique=False) as writer:
+            writer.add_scalar("loss", 1.0, 0)
+    """
+    run_python(script, args=[tmp_path / "run", "--name", "two words"], check=True)
+    (run,) = list_runs(tmp_path)
+    assert run.status.value == "finished"
+    assert run.command is not None
+    assert shlex.split(run.command)[1:] == [str(tmp_path / "run"), "--name", "two words"]
+    assert run.started is not None
+    assert run.duration is not None
+    assert 0 <= run.duration < 60
+
+
+def test_runs_are_sorted_by_their_start(tmp_path: Path) -> None:
+    """The newest run is the last line; runs without an event come behind it."""
+    for run, start in (("b", 300.0), ("c", 100.0), ("a", 200.0)):
+        write(tmp_path / run, version_record(START + start), scalars("t", [0], after=start))
+    write(tmp_path / "0-empty")
+    assert [run.name for run in list_runs(tmp_path)] == ["c", "a", "b", "0-empty"]
+
+
+def test_a_damaged_run_is_listed_too(tmp_path: Path) -> None:
+    """What can be read before a fault counts."""
+    write(tmp_path / "run", version_record(START), scalars("a", range(5)), b"garbage" * 9)
+    (run,) = list_runs(tmp_path)
+    assert (run.events, run.last_step) == (5, 4)
+
+
+def test_table_and_json_hold_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe, no line of the table is broken or cut, however long the names are."""
+    long = "a-rather-long-name/" * 5 + "run"
+    write(tmp_path / long, version_record(START), scalars("a", range(1234)))
+    assert ls(tmp_path) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 2
+    assert long in table[1]
+    assert "1,234" in table[1]
+    assert ls(tmp_path, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    documented = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    assert document["runs"][0]["events"] == 1234
+    for key in document["runs"][0]:
+        assert f"`{key}`" in documented
+
+
+def test_the_default_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an argument it is ``runs``, below ``$SAFEWRITER_ROOT`` or the current directory."""
+    write(tmp_path / "here" / "runs" / "one", version_record(START), scalars("a", [0]))
+    write(tmp_path / "there" / "runs" / "two", version_record(START), scalars("a", [0]))
+    monkeypatch.chdir(tmp_path / "here")
+    assert ls() == 0
+    assert "one" in capsys.readouterr().out
+    monkeypatch.setenv("SAFEWRITER_ROOT", str(tmp_path / "there"))
+    assert ls() == 0
+    assert "two" in capsys.readouterr().out
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One clear line, and exit status 2."""
+    assert ls(tmp_path / "missing") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "missing" in captured.err
+    (tmp_path / "empty").mkdir()
+    assert ls(tmp_path / "empty") == 0
+    assert "No runs" in capsys.readouterr().out
+
+
+def test_names_that_are_no_utf8_and_times_that_are_no_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing that a run can be called or can hold makes the list fail."""
+    write(tmp_path / "caf\udce9", version_record(START), scalars("a", [0]))
+    write(tmp_path / "far", version_record(1e300), scalars("a", [2**40], after=1e300))
+    write(tmp_path / "never", scalars("a", [0], after=float("nan")), file=name())
+    assert ls(tmp_path) == 0
+    assert "caf\\xe9" in capsys.readouterr().out
+    assert ls(tmp_path, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["runs"]) == 3
