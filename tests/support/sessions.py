@@ -26,11 +26,13 @@ for line in sys.stdin:
             (category.__name__, str(message))
         )
         failed = None
+        # Held on to: a writer in it is not closed, as it would be if it became garbage.
+        names = {
+            "np": np, "os": os, "torch": torch, "warnings": warnings,
+            "SafeSummaryWriter": SafeSummaryWriter, "report": reports.append,
+        }
         try:
-            exec(json.loads(line), {
-                "np": np, "os": os, "torch": torch, "warnings": warnings,
-                "SafeSummaryWriter": SafeSummaryWriter, "report": reports.append,
-            })
+            exec(json.loads(line), names)
         except BaseException:
             failed = traceback.format_exc()
         print(json.dumps({"warnings": given, "reports": reports, "failed": failed}), flush=True)
