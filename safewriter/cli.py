@@ -9,6 +9,7 @@ import shlex
 import sys
 import types
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from typing import Any
 
 from .cli_doctor import add_doctor_parser
@@ -68,9 +69,11 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     try:
         if options.module:
             sys.path[0] = os.getcwd()
-            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+            # As `python -m` does: after run_module, the exit handlers have no __main__ any more.
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            runpy._run_module_as_main(command[0])  # type: ignore[attr-defined]
         else:
-            sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
+            sys.path[0] = os.path.dirname(os.path.realpath(command[0]))
             _run_script(command[0])
     finally:
         _say_where()
@@ -82,13 +85,15 @@ def _run_script(path: str) -> None:
 
     runpy would take its module away again before the script's own exit handlers run.
     """
+    file_name = os.path.join(os.getcwd(), path)
     try:
         with open(path, "rb") as file:
-            code = compile(file.read(), path, "exec")
+            code = compile(file.read(), file_name, "exec", dont_inherit=True)
     except OSError as error:
         sys.exit(f"safewriter: cannot run {path!r}: {error.strerror}")
     module = types.ModuleType("__main__")
-    module.__dict__.update(__file__=path, __builtins__=__builtins__)
+    module.__dict__.update(__file__=file_name, __builtins__=__builtins__)
+    module.__loader__ = SourceFileLoader("__main__", file_name)
     sys.modules["__main__"] = module
     exec(code, module.__dict__)
 
