@@ -59,4 +59,4 @@ if job is not None:
     sys.modules["__main__"] = module
     sys.path[0] = os.path.dirname(job["script"])
     with open(job["script"], encoding="utf-8") as file:
-        exec(compile(file.read(), job["script"], "exec"), module.__dict__)
+        exec(compile(file.read(), job["script"], "exec", dont_inherit=True), module.__dict__)
