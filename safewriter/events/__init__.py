@@ -1,8 +1,9 @@
 """Read event files back: records, faults, events, curves, and how a run stands.
 
-No content of a file makes these functions raise, hang, or take memory that does not lie in the
-file. A file is read up to the size it has when reading begins, so one that is still being written
-can be read at any time. Importing this does not import torch.
+No content of a file makes these functions raise or hang. They hold one record at a time, and its
+payload only once both its CRCs proved right, so a record that merely claims to be huge takes no
+memory. A file is read up to the size it has when reading begins, so one that is still being
+written can be read at any time. Importing this does not import torch.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def value_kind(value: Any) -> str:
 def scalar_value(value: Any) -> float:
     """Return the number in a ``Summary.Value`` of the kind ``scalar``.
 
-    NaN for a tensor of anything but float or double: no TensorBoard reader shows a point for it.
+    NaN for a tensor that holds neither a float nor a double.
     """
     if value.HasField("simple_value"):
         return float(value.simple_value)

@@ -37,6 +37,7 @@ FRAMING = HEADER + 4  # what a record has around its payload
 _CHUNK = 1 << 20
 # protobuf refuses to parse 2 GiB or more: a longer record is no event, whatever its CRC says.
 _MAX_LENGTH = 2**31 - 1
+_SHORT = 4096
 _MASK_DELTA = 0xA282EAD8
 _UINT32 = struct.Struct("<I")
 _NOT_ZERO = re.compile(rb"[^\0]")
@@ -147,7 +148,8 @@ class EventFile:
         self._scanned = range(0)  # the part of the file whose headers are in ...
         self._headers: list[int] = []
         # A payload with a wrong CRC costs its length for nothing. A file crammed with valid headers
-        # of huge lengths would make that quadratic, so what is spent on them is capped.
+        # of huge lengths would make that quadratic, so what is spent on them is capped: once it is
+        # used up, only short records are looked at.
         self._patience = 4 * self._size + _CHUNK
 
     def __enter__(self) -> EventFile:
@@ -225,7 +227,7 @@ class EventFile:
         length = _length(self._bytes(offset, HEADER))
         if length is None or length + FRAMING > self._size - offset:
             return None
-        if length > max(4096, self._patience):
+        if length > max(_SHORT, self._patience):
             return None
         if length + FRAMING <= _CHUNK:
             record = self._bytes(offset, length + FRAMING)
