@@ -23,6 +23,7 @@ from safewriter.events import RunStatus, run_record, run_status
 
 _REWRITTEN = {"SW204", "SW205", "SW206", "SW207", "SW208", "SW209"}
 _MERGED = {"SW301", "SW302"}
+_MAX_ROUNDS = 3
 _MAX_MERGED = 200  # each is open while they are merged
 
 
@@ -125,10 +126,13 @@ def _repair_locked(directory: Directory, wanted: set[str]) -> Iterator[Action]:
         yield Action(
             "finish", run, tuple(journal.originals), journal.new, tuple(journal.codes), done=True
         )
-        # What the walk saw is no longer there.
-        directory = next(walk(directory.path, User.current(), []))
-    for action in _plan(directory, wanted):
-        yield _carry_out(action)
+    # Records that come to light from behind a fault can show that the order is wrong as well.
+    for _ in range(_MAX_ROUNDS):
+        now = next(walk(directory.path, User.current(), []))
+        actions = [_carry_out(action) for action in _plan(now, wanted)]
+        yield from actions
+        if not any(action.done for action in actions):
+            return
 
 
 def _plan(directory: Directory, wanted: set[str]) -> Iterator[Action]:

@@ -6,10 +6,13 @@ import shutil
 import socket
 from pathlib import Path
 
+import pytest
+
 from safewriter.doctor import Finding, check
 from tests.doctor.situations import START, name, scalars, write
 from tests.support import TensorBoardServer
 from tests.support.event_bytes import frame, version_record
+from tests.support.tensorboard_server import Reader
 
 # Read once, at the start: a reloader that no longer reloads.
 _ONCE = ["--reload_interval", "0"]
@@ -25,15 +28,15 @@ def about_the_server(findings: list[Finding]) -> list[str]:
     return [finding.code for finding in findings if finding.code.startswith("SW7")]
 
 
-def test_a_server_that_serves_what_is_on_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["fast", "python"])
+def test_a_server_that_serves_what_is_on_disk(tmp_path: Path, reader: Reader) -> None:
     """Nothing is reported, whichever reader it is, with or without a slash behind its address."""
     run(tmp_path, "one")
     run(tmp_path, "nested/two")
-    for reader in ("fast", "python"):
-        with TensorBoardServer(tmp_path, reader) as server:  # type: ignore[arg-type]
-            server.wait_until(lambda server=server: len(server.tags()) == 2)  # type: ignore[misc]
-            assert check(tmp_path, server=server.url) == []
-            assert check(tmp_path, server=server.url.rstrip("/")) == []
+    with TensorBoardServer(tmp_path, reader) as server:
+        server.wait_until(lambda: len(server.tags()) == 2)
+        assert check(tmp_path, server=server.url) == []
+        assert check(tmp_path, server=server.url.rstrip("/")) == []
 
 
 def test_a_dead_reloader(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_what_another_user_may_not_read(
     assert findings[0].path == public / locked
     assert findings[0].evidence == {"user": "12345", "mode": f"{mode:04o}", "owner": 65534}
     assert check(public, as_user="65534") == []
-    arguments = [public, "--load_fast", "true" if reader == "fast" else "false"]
+    arguments = [str(public), "--load_fast", "true" if reader == "fast" else "false"]
     with spawn_python(_WITHOUT_PRIVILEGE, args=arguments) as process:
         line = wait_until(
             lambda: next((at for at in process.stderr_lines if "TensorBoard 2" in at), None), 60
