@@ -1,10 +1,61 @@
-"""Going on with an earlier run: what it holds, and when its later points have to be hidden."""
+"""Going on with an earlier run: which, what it holds, and when its later points must be hidden."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Container
+
 from ._ledger import TagLedger
-from ._rundir import explained
-from .events import TagSummary, read_events, summarise
+from ._rundir import explained, is_run, run_tail
+from .events import (
+    RunStatus,
+    TagSummary,
+    event_files,
+    read_events,
+    run_record,
+    run_status,
+    summarise,
+)
+
+
+def newest_run(
+    log_dir: str, comment: str = "", rank: int | None = None, taken: Container[str] = ()
+) -> str | None:
+    """Return the run to continue: `log_dir` itself, else the newest below it, else None.
+
+    With a comment or a rank, only a run below it that has the same one. Those in `taken`, and those
+    that a live process is writing or that cannot be read, are passed over.
+    """
+    if is_run(log_dir):
+        return log_dir
+    tail = run_tail(comment, rank)
+    mine = re.compile(
+        rf"\d{{4}}(-\d\d){{2}}_\d\d(-\d\d){{2}}{re.escape(tail)}(-\d+)?" if tail else ".*"
+    )
+    newest: tuple[float, str] | None = None
+    try:
+        entries = list(os.scandir(log_dir))
+    except OSError:
+        return None
+    for entry in entries:
+        try:
+            if not (entry.is_dir() and mine.fullmatch(entry.name) and is_run(entry.path)):
+                continue
+            if entry.path not in taken and run_status(entry.path) is not RunStatus.RUNNING:
+                newest = max(newest or (0.0, ""), (_started(entry.path), entry.path))
+        except OSError:
+            continue
+    return newest and newest[1]
+
+
+def _started(directory: str) -> float:
+    """Return when a run began to be written, in seconds since the epoch."""
+    start = (run_record(directory) or {}).get("start")
+    if isinstance(start, (int, float)):
+        return start
+    stamps = (re.search(r"tfevents\.(\d+)", path) for path in event_files(directory))
+    return max((float(found[1]) for found in stamps if found), default=0.0)
 
 
 class Earlier:

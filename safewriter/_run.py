@@ -7,7 +7,6 @@ run is closed when the last one leaves and opened again when one logs or joins.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import uuid
@@ -29,7 +28,7 @@ from ._errors import (
 )
 from ._eventfile import EventFile, SilentFile
 from ._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger
-from ._resume import Earlier
+from ._resume import Earlier, newest_run
 from ._rundir import (
     claim,
     explained,
@@ -38,7 +37,7 @@ from ._rundir import (
     is_run,
     is_unique_name,
     make,
-    newest_run,
+    may_pass,
     run_name,
 )
 from ._runlock import RunLock
@@ -47,10 +46,6 @@ if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 logger = logging.getLogger("safewriter")
-
-_NEVER_A_DIRECTORY = frozenset(
-    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
-)
 
 
 @dataclass(frozen=True)
@@ -160,8 +155,8 @@ class Run:
                     try:
                         file.open()
                     except OSError as error:
-                        # A series waits for a disk that refuses, but not for one to take its name.
-                        if not subdir or error.errno in _NEVER_A_DIRECTORY:
+                        # The events of a series wait for a disk that refuses to make it.
+                        if not subdir or not may_pass(error):
                             raise
                 self._files[subdir] = file
             return file
@@ -211,8 +206,8 @@ class Run:
 
         Raises :class:`RunLockedError` or :class:`RunDirectoryError`.
         """
-        if self.is_open:
-            return
+        if self.is_open or (_lifecycle.exited() and self._files):
+            return  # At exit nothing would close it again. The event file opens by itself.
         if not self.remote and not self.request.silent:
             with explained(self.directory):
                 os.makedirs(self.directory, exist_ok=True)
@@ -322,7 +317,9 @@ class Run:
         if self.remote or self.request.silent:
             return
         self._lock.release(status)
-        if not self.used and not any(file.events for file in self._files.values()):
+        if not self.used and not any(
+            file.events or file.lost for file in self._files.values()
+        ):
             warn_at(
                 self._location,
                 EmptyRunWarning,
@@ -390,16 +387,18 @@ def _running(request: RunRequest) -> Run | None:
 
 def _begin(request: RunRequest) -> Run:
     """Begin a new run, or continue an earlier one if `request` resumes."""
-    directory, resumed = _choose_directory(request)
-    run = Run(directory, request, resumed=resumed)
-    try:
-        run.open()
-    except RunLockedError:
-        if not request.unique or resumed:
-            raise
-        # The directory was new a moment ago, and another process was quicker.
-        run = Run(claim(request.log_dir, request.comment, request.rank), request)
-        run.open()
+    taken: set[str] = set()
+    while True:
+        directory, resumed = _choose_directory(request, taken)
+        run = Run(directory, request, resumed=resumed)
+        try:
+            run.open()
+            break
+        except RunLockedError:
+            if not request.unique or (resumed and directory == request.log_dir):
+                raise
+            # It was new, or nobody was writing it, a moment ago: another process was quicker.
+            taken.add(directory)
     if not (run.remote or request.silent):
         begun[run.directory] = None
     if run.used and not (resumed or request.continues):
@@ -419,8 +418,11 @@ def _begin(request: RunRequest) -> Run:
     return run
 
 
-def _choose_directory(request: RunRequest) -> tuple[str, bool]:
-    """Return the directory of a new run, and whether it is an earlier run that goes on."""
+def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool]:
+    """Return the directory of a new run, and whether it is an earlier run that goes on.
+
+    Those in `taken` turned out to be written by another process.
+    """
     log_dir = request.log_dir
     if is_remote(log_dir):
         # No exclusive mkdir there: a random part keeps the names apart.
@@ -431,10 +433,12 @@ def _choose_directory(request: RunRequest) -> tuple[str, bool]:
         )
     if request.silent:
         return os.path.join(log_dir, run_name(request.comment, request.rank)), False
-    if request.resume and (earlier := newest_run(log_dir)) is not None:
-        return earlier, True
     if not request.unique:
-        return make(log_dir), False
+        return make(log_dir), request.resume and is_run(log_dir)
+    if request.resume:
+        earlier = newest_run(log_dir, request.comment, request.rank, taken)
+        if earlier is not None:
+            return earlier, True
     if request.named and is_unique_name(log_dir) and not is_run(log_dir):
         return make(log_dir), False
     return claim(log_dir, request.comment, request.rank), False

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 
 from ._errors import RelativePathWarning, RunDirectoryError, warn
-from .events import RunStatus, run_status
 
 #: What marks the root of a project.
 PROJECT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
@@ -35,6 +34,17 @@ _CURES = {
     errno.ENOSPC: "the disk is full: free some space, or choose another log_dir",
     errno.EDQUOT: "the quota is used up: free some space, or choose another log_dir",
 }
+
+
+# What no waiting cures.
+_NEVER_A_DIRECTORY = frozenset(
+    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
+)
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Tell whether `error` is a disk that refuses for now, not a name that it never takes."""
+    return isinstance(error, OSError) and error.errno not in _NEVER_A_DIRECTORY
 
 
 def is_remote(path: str) -> bool:
@@ -173,12 +183,13 @@ def is_run(directory: str) -> bool:
 
 def run_name(comment: str = "", rank: int | None = None) -> str:
     """Return the name of a run that begins now: ``<time>[_comment][_rankN]``."""
-    name = time.strftime("%Y-%m-%d_%H-%M-%S")
-    if comment:
-        name += "_" + comment.replace("/", "_").replace(os.sep, "_").lstrip("_-")
-    if rank is not None:
-        name += f"_rank{rank}"
-    return name
+    return time.strftime("%Y-%m-%d_%H-%M-%S") + run_tail(comment, rank)
+
+
+def run_tail(comment: str, rank: int | None) -> str:
+    """Return what follows the time in the name of a run: ``[_comment][_rankN]``."""
+    tail = "_" + comment.replace("/", "_").replace(os.sep, "_").lstrip("_-") if comment else ""
+    return tail if rank is None else f"{tail}_rank{rank}"
 
 
 def claim(parent: str, comment: str = "", rank: int | None = None) -> str:
@@ -207,34 +218,6 @@ def make(path: str) -> str:
     with explained(path):
         os.makedirs(path, exist_ok=True)
     return path
-
-
-def newest_run(log_dir: str) -> str | None:
-    """Return the run to continue: `log_dir` itself, else the newest below it, else None.
-
-    A run below it that a live process is writing is passed over.
-    """
-    if is_run(log_dir):
-        return log_dir
-    try:
-        children = [entry.path for entry in os.scandir(log_dir) if entry.is_dir()]
-    except OSError:
-        return None
-    children = [path for path in children if is_run(path)]
-    for path in sorted(children, key=_started, reverse=True):
-        if run_status(path) is not RunStatus.RUNNING:
-            return path
-    return None
-
-
-def _started(directory: str) -> tuple[float, str]:
-    """Sort key of a run: the newest timestamp among its event files, then its name."""
-    stamps = [
-        int(found.group(1))
-        for name in os.listdir(directory)
-        if (found := re.search(r"tfevents\.(\d+)", name))
-    ]
-    return max(stamps, default=0), directory
 
 
 def process_rank() -> tuple[int, int]:

@@ -1,8 +1,6 @@
 """What TensorBoard hides in silence, made through our writer and asked of both of its readers.
 
-Each situation is a run of its own. All lie under one log directory, which a server of each reader
-watches: the first half is written, both read it, the second half is written, both read again, and
-both are started anew. The numbers are the rows of docs/reader-traps.md.
+The numbers are the rows of docs/reader-traps.md.
 """
 
 from __future__ import annotations
@@ -31,20 +29,11 @@ from safewriter import (
 )
 from safewriter.events import Verdict, event_files, read_records, read_scalars
 from tests.support import event_bytes as eb
-from tests.support.both_readers import READERS, BothReaders, Points, Shown
+from tests.support.both_readers import READERS, Points, Situations
 from tests.support.processes import REPOSITORY
 from tests.support.sessions import Session, Sessions
-from tests.support.tensorboard_server import Reader
 
-Situation = Callable[[Path, Sessions], Iterator[None]]
-
-_situations: dict[str, Situation] = {}
-
-
-def situation(make: Situation) -> Situation:
-    """Add a situation: it is given its run directory and stops once, between the halves."""
-    _situations[make.__name__] = make
-    return make
+situations = Situations()
 
 
 def exactly(directory: Path, **kwargs: object) -> SafeSummaryWriter:
@@ -63,67 +52,22 @@ def log(writer: SafeSummaryWriter, *steps: int, tag: str = "loss") -> None:
         writer.add_scalar(tag, step, step)
 
 
-class Traps:
-    """Every situation: what was warned of, and what was shown when."""
-
-    def __init__(self, logdir: Path) -> None:
-        self.logdir = logdir
-        self.warned: dict[str, list[warnings.WarningMessage]] = {name: [] for name in _situations}
-        self.half: dict[Reader, Shown] = {}
-        self.live: dict[Reader, Shown] = {}
-        self.restarted: dict[Reader, Shown] = {}
-
-    def play(self) -> None:
-        """Make every situation while both servers look on."""
-        with Sessions() as sessions, BothReaders(self.logdir) as servers:
-            scripts = {
-                name: make(self.logdir / name, sessions) for name, make in _situations.items()
-            }
-            for name, script in scripts.items():
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    next(script)
-                self.warned[name] += caught
-            self.half = servers.shown()
-            for name, script in scripts.items():
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    assert next(script, "over") == "over"
-                self.warned[name] += caught
-            self.live = servers.shown()
-            servers.restart()
-            self.restarted = servers.shown()
-
-    def messages(self, name: str, category: type[Warning]) -> list[str]:
-        """Return the warnings of a situation, which are all of one category."""
-        caught = self.warned[name]
-        assert {warning.category for warning in caught} == {category}, caught
-        assert {warning.filename for warning in caught} == {__file__}, "not at the user's line"
-        return [str(warning.message) for warning in caught]
-
-    def scalars(self, name: str, tag: str = "loss") -> dict[tuple[str, Reader], Points]:
-        """Return the points shown at the end, by both readers, live and after a restart."""
-        return {
-            (moment, reader): shown[reader].scalars.get(name, {}).get(tag, [])
-            for moment, shown in (("live", self.live), ("restarted", self.restarted))
-            for reader in READERS
-        }
-
-    def assert_all_show(self, points: Points, name: str, tag: str = "loss") -> None:
-        """Assert that both readers show these points, live and after a restart."""
-        for view, shown in self.scalars(name, tag).items():
-            assert shown == points, view
+def messages(name: str, category: type[Warning]) -> list[str]:
+    """Return the warnings of a situation, which are all of one category, at lines of this file."""
+    caught = situations.warned[name]
+    assert {warning.category for warning in caught} == {category}, caught
+    assert {warning.filename for warning in caught} == {__file__}, caught
+    return [str(warning.message) for warning in caught]
 
 
 @pytest.fixture(scope="module")
-def traps(tmp_path_factory: pytest.TempPathFactory) -> Traps:
+def traps(tmp_path_factory: pytest.TempPathFactory) -> Situations:
     """Every situation, played once."""
-    traps = Traps(tmp_path_factory.mktemp("traps"))
-    traps.play()
-    return traps
+    situations.play(tmp_path_factory.mktemp("traps"))
+    return situations
 
 
-@situation
+@situations.add
 def two_writers(run: Path, sessions: Sessions) -> Iterator[None]:
     """Two writers of one process take turns in one directory."""
     with exactly(run) as first, exactly(run) as second:
@@ -136,10 +80,10 @@ def two_writers(run: Path, sessions: Sessions) -> Iterator[None]:
             log(first, step + 1)
 
 
-def test_row_01_two_writers_in_one_directory(traps: Traps) -> None:
+def test_row_01_two_writers_in_one_directory(traps: Situations) -> None:
     """Two writers of a process share one event file, so that neither hides the other's points."""
     traps.assert_all_show(line(*range(20)), "two_writers")
-    assert len(event_files(traps.logdir / "two_writers")) == 1
+    assert len(event_files(traps.run("two_writers"))) == 1
     assert traps.warned["two_writers"] == []
 
 
@@ -152,7 +96,7 @@ def test_row_01_a_second_process_is_refused(tmp_path: Path) -> None:
     assert len(event_files(tmp_path)) == 1
 
 
-@situation
+@situations.add
 def later_predecessors(run: Path, sessions: Sessions) -> Iterator[None]:
     """The clock was wrong when the predecessors were written, and their names sort high."""
     run.mkdir()
@@ -171,9 +115,9 @@ def later_predecessors(run: Path, sessions: Sessions) -> Iterator[None]:
         log(writer, *range(6, 10))
 
 
-def test_row_02_a_predecessor_whose_name_sorts_high(traps: Traps) -> None:
+def test_row_02_a_predecessor_whose_name_sorts_high(traps: Situations) -> None:
     """A new event file sorts behind predecessors from the future, other hosts and other pids."""
-    names = sorted(os.listdir(traps.logdir / "later_predecessors"), key=os.fsencode)
+    names = sorted(os.listdir(traps.run("later_predecessors")), key=os.fsencode)
     assert f".{os.getpid()}." in names[-1]
     for view, shown in traps.scalars("later_predecessors").items():
         assert shown[-4:] == line(*range(6, 10)), view
@@ -204,24 +148,24 @@ for step in range(5, 8):
 _killed: dict[str, Session] = {}
 
 
-@situation
+@situations.add
 def killed_in_a_write(run: Path, sessions: Sessions) -> Iterator[None]:
     """The disk takes a part of a record, and the process is killed before it takes the rest."""
     _killed["killed_in_a_write"] = sessions.run(_TORN, run=run)
     yield
 
 
-def test_row_03_a_torn_last_record(traps: Traps) -> None:
+def test_row_03_a_torn_last_record(traps: Situations) -> None:
     """A record that was cut off hides nothing before it, and what is missing was announced."""
     traps.assert_all_show(line(*range(5)), "killed_in_a_write")
-    (file,) = event_files(traps.logdir / "killed_in_a_write")
+    (file,) = event_files(traps.run("killed_in_a_write"))
     assert [record.verdict for record in read_records(file)][-1] is Verdict.TORN
     ((category, message),) = _killed["killed_in_a_write"].warnings
     assert category == "WriteErrorWarning"
     assert "wait in memory" in message
 
 
-@situation
+@situations.add
 def disk_full_for_a_while(run: Path, sessions: Sessions) -> Iterator[None]:
     """Readers see a torn record, and the disk takes the rest of it later."""
     with exactly(run) as writer:
@@ -240,18 +184,18 @@ def disk_full_for_a_while(run: Path, sessions: Sessions) -> Iterator[None]:
         pytest.param(6, id="06-it-is-not-truncated"),
     ],
 )
-def test_row_04_05_06_a_torn_record_is_completed(traps: Traps, row: int) -> None:
+def test_row_04_05_06_a_torn_record_is_completed(traps: Situations, row: int) -> None:
     """Every point is shown, also by readers that saw the record torn: its own bytes follow."""
     for reader in READERS:
         assert traps.half[reader].scalars["disk_full_for_a_while"]["loss"] == line(*range(5))
     traps.assert_all_show(line(*range(10)), "disk_full_for_a_while")
-    (file,) = event_files(traps.logdir / "disk_full_for_a_while")
+    (file,) = event_files(traps.run("disk_full_for_a_while"))
     assert {record.verdict for record in read_records(file)} == {Verdict.OK}
-    caught = traps.messages("disk_full_for_a_while", WriteErrorWarning)
+    caught = messages("disk_full_for_a_while", WriteErrorWarning)
     assert ["failed" in caught[0], "again" in caught[1], len(caught)] == [True, True, 2]
 
 
-@situation
+@situations.add
 def resumed_behind_a_torn_record(run: Path, sessions: Sessions) -> Iterator[None]:
     """A run whose last record is torn goes on."""
     sessions.run(_TORN, run=run)
@@ -267,22 +211,22 @@ def resumed_behind_a_torn_record(run: Path, sessions: Sessions) -> Iterator[None
     assert session.warnings == []
 
 
-def test_row_07_a_torn_file_and_a_later_one(traps: Traps) -> None:
+def test_row_07_a_torn_file_and_a_later_one(traps: Situations) -> None:
     """A resumed run goes on in a new file, which the torn end of the old one does not hide."""
     traps.assert_all_show(line(*range(10)), "resumed_behind_a_torn_record")
-    assert len(event_files(traps.logdir / "resumed_behind_a_torn_record")) == 2
+    assert len(event_files(traps.run("resumed_behind_a_torn_record"))) == 2
 
 
-def test_row_08_checksums_are_right(traps: Traps) -> None:
+def test_row_08_checksums_are_right(traps: Situations) -> None:
     """Every record of every situation has right checksums, so the Python reader stops nowhere."""
     torn = {"killed_in_a_write", "resumed_behind_a_torn_record"}
-    for name in _situations:
-        for file in event_files(traps.logdir / name):
+    for name in traps.names:
+        for file in event_files(traps.run(name)):
             verdicts = {record.verdict for record in read_records(file)}
             assert verdicts - ({Verdict.TORN} if name in torn else set()) == {Verdict.OK}, name
 
 
-@situation
+@situations.add
 def nothing_logged_yet(run: Path, sessions: Sessions) -> Iterator[None]:
     """A writer is made, and its first event is long in coming."""
     with exactly(run) as writer:
@@ -290,14 +234,14 @@ def nothing_logged_yet(run: Path, sessions: Sessions) -> Iterator[None]:
         log(writer, 0)
 
 
-def test_row_09_a_run_is_listed_before_its_first_event(traps: Traps) -> None:
+def test_row_09_a_run_is_listed_before_its_first_event(traps: Situations) -> None:
     """A run is listed by both readers as soon as its writer is made."""
     for reader in READERS:
         assert "nothing_logged_yet" in traps.half[reader].runs
     traps.assert_all_show(line(0), "nothing_logged_yet")
 
 
-@situation
+@situations.add
 def steps_go_back(run: Path, sessions: Sessions) -> Iterator[None]:
     """A tag's step falls."""
     with exactly(run) as writer:
@@ -306,9 +250,9 @@ def steps_go_back(run: Path, sessions: Sessions) -> Iterator[None]:
         log(writer, 5, 6)
 
 
-def test_row_10_steps_go_back(traps: Traps) -> None:
+def test_row_10_steps_go_back(traps: Situations) -> None:
     """A falling step is warned of once, and the default reader hides what the warning says."""
-    (message,) = traps.messages("steps_go_back", StepOrderWarning)
+    (message,) = messages("steps_go_back", StepOrderWarning)
     assert "'loss' goes back from step 9 to step 5" in message
     assert "hides the points that this tag already has at step 5 and later" in message
     shown = traps.scalars("steps_go_back")
@@ -316,7 +260,7 @@ def test_row_10_steps_go_back(traps: Traps) -> None:
     assert shown["restarted", "python"] == shown["live", "python"] == line(*range(10), 5, 6)
 
 
-@situation
+@situations.add
 def purged(run: Path, sessions: Sessions) -> Iterator[None]:
     """The first restart of a run, with purge_step."""
     code = """
@@ -331,7 +275,7 @@ def purged(run: Path, sessions: Sessions) -> Iterator[None]:
     assert session.warnings == []
 
 
-def test_row_11_purge_step_works_at_the_first_restart(traps: Traps) -> None:
+def test_row_11_purge_step_works_at_the_first_restart(traps: Situations) -> None:
     """The new points are shown by both readers, and the Python one hides the rest of all tags."""
     new = line(*range(5)) + [(step, 2.0 * step) for step in range(5, 8)]
     traps.assert_all_show(new, "purged")
@@ -339,7 +283,7 @@ def test_row_11_purge_step_works_at_the_first_restart(traps: Traps) -> None:
     assert rare["live", "python"] == rare["restarted", "python"] == line(*range(5))
 
 
-@situation
+@situations.add
 def no_steps_at_all(run: Path, sessions: Sessions) -> Iterator[None]:
     """global_step is left out, again and again; and one step is logged twice."""
     with exactly(run) as writer:
@@ -350,7 +294,7 @@ def no_steps_at_all(run: Path, sessions: Sessions) -> Iterator[None]:
             writer.add_scalar("loss", value)
 
 
-@situation
+@situations.add
 def one_step_twice(run: Path, sessions: Sessions) -> Iterator[None]:
     """A step is logged twice."""
     with exactly(run) as writer:
@@ -359,22 +303,22 @@ def one_step_twice(run: Path, sessions: Sessions) -> Iterator[None]:
         writer.add_scalar("loss", 1.5, 1)
 
 
-def test_row_12_missing_steps_are_counted(traps: Traps) -> None:
+def test_row_12_missing_steps_are_counted(traps: Situations) -> None:
     """Points without a step follow each other, where torch puts all of them on step 0."""
-    (message,) = traps.messages("no_steps_at_all", MissingStepWarning)
+    (message,) = messages("no_steps_at_all", MissingStepWarning)
     assert "'loss' was logged without global_step" in message
     traps.assert_all_show(line(*range(10)), "no_steps_at_all")
 
 
-def test_row_12_one_step_twice(traps: Traps) -> None:
+def test_row_12_one_step_twice(traps: Situations) -> None:
     """A step that is logged twice is warned of, and the last point is shown."""
-    (message,) = traps.messages("one_step_twice", StepOrderWarning)
+    (message,) = messages("one_step_twice", StepOrderWarning)
     assert "'loss' was logged twice at step 1" in message
     for view, shown in traps.scalars("one_step_twice").items():
         assert shown[-1] == (1, 1.5), view
 
 
-@situation
+@situations.add
 def one_step_forgotten(run: Path, sessions: Sessions) -> Iterator[None]:
     """global_step is forgotten once, behind ten points."""
     with exactly(run) as writer:
@@ -383,14 +327,14 @@ def one_step_forgotten(run: Path, sessions: Sessions) -> Iterator[None]:
         writer.add_scalar("loss", 10.0)
 
 
-def test_row_13_one_forgotten_step(traps: Traps) -> None:
+def test_row_13_one_forgotten_step(traps: Situations) -> None:
     """A forgotten step does not erase the curve: the point goes behind its end, with a warning."""
-    (message,) = traps.messages("one_step_forgotten", MissingStepWarning)
+    (message,) = messages("one_step_forgotten", MissingStepWarning)
     assert "written at step 10" in message
     traps.assert_all_show(line(*range(11)), "one_step_forgotten")
 
 
-@situation
+@situations.add
 def odd_values(run: Path, sessions: Sessions) -> Iterator[None]:
     """Values that are not finite, and the lowest and the highest steps."""
     with exactly(run) as writer:
@@ -401,9 +345,9 @@ def odd_values(run: Path, sessions: Sessions) -> Iterator[None]:
             writer.add_scalar("loss", value, step)
 
 
-def test_row_14_odd_values_and_steps(traps: Traps) -> None:
+def test_row_14_odd_values_and_steps(traps: Situations) -> None:
     """Values that are not finite are warned of; they and steps up to 64 bits are served."""
-    (message,) = traps.messages("odd_values", InvisibleValueWarning)
+    (message,) = messages("odd_values", InvisibleValueWarning)
     assert "'loss' has the value nan at step -5" in message
     expected = [
         (-(2**63), 1.0),
@@ -418,7 +362,7 @@ def test_row_14_odd_values_and_steps(traps: Traps) -> None:
         assert points == expected, view
 
 
-@situation
+@situations.add
 def wall_time_not_finite(run: Path, sessions: Sessions) -> Iterator[None]:
     """A wall time that is no time."""
     with exactly(run) as writer:
@@ -430,12 +374,12 @@ def wall_time_not_finite(run: Path, sessions: Sessions) -> Iterator[None]:
         log(writer, 1, 2)
 
 
-def test_row_15_wall_times_are_finite(traps: Traps) -> None:
+def test_row_15_wall_times_are_finite(traps: Situations) -> None:
     """A wall time that would end the file for the default reader is refused; the rest is shown."""
     traps.assert_all_show(line(0, 1, 2), "wall_time_not_finite")
 
 
-@situation
+@situations.add
 def double_precision(run: Path, sessions: Sessions) -> Iterator[None]:
     """Scalars in double precision beside others."""
     with exactly(run) as writer:
@@ -445,9 +389,9 @@ def double_precision(run: Path, sessions: Sessions) -> Iterator[None]:
             writer.add_scalar("double", step, step, new_style=True, double_precision=True)
 
 
-def test_row_16_double_precision(traps: Traps) -> None:
+def test_row_16_double_precision(traps: Situations) -> None:
     """Scalars that the default reader does not show are warned of; they are in the file."""
-    (message,) = traps.messages("double_precision", InvisibleValueWarning)
+    (message,) = messages("double_precision", InvisibleValueWarning)
     assert "'double' is logged with double_precision=True" in message
     traps.assert_all_show(line(*range(3)), "double_precision")
     shown = traps.scalars("double_precision", "double")
@@ -470,7 +414,7 @@ def test_row_17_one_tag_for_two_kinds(tmp_path: Path) -> None:
         assert os.path.getsize(file) == before
 
 
-@situation
+@situations.add
 def everything(run: Path, sessions: Sessions) -> Iterator[None]:
     """A run with some of everything, closed and used again."""
     writer = exactly(run, filename_suffix=".suffix")
@@ -487,9 +431,9 @@ def everything(run: Path, sessions: Sessions) -> Iterator[None]:
     writer.close()
 
 
-def test_row_18_one_file_with_tfevents_in_its_name(traps: Traps) -> None:
+def test_row_18_one_file_with_tfevents_in_its_name(traps: Situations) -> None:
     """A run directory holds its one event file, and no other file in the open."""
-    run = traps.logdir / "everything"
+    run = traps.run("everything")
     for directory in (run, run / "losses_a", run / "losses_b", run / "trial"):
         files = [entry.name for entry in directory.iterdir() if entry.is_file()]
         assert [Path(path).name for path in event_files(directory)] == files, directory
@@ -587,7 +531,7 @@ def test_row_22_event_files_are_readable_from_the_start(tmp_path: Path, umask: i
     assert os.stat(file).st_mode & 0o777 == 0o666 & ~umask
 
 
-@situation
+@situations.add
 def directory_deleted(run: Path, sessions: Sessions) -> Iterator[None]:
     """The directory of a live run is deleted."""
     with exactly(run) as writer:
@@ -598,19 +542,19 @@ def directory_deleted(run: Path, sessions: Sessions) -> Iterator[None]:
         log(writer, *range(5, 10))
 
 
-def test_row_23_a_directory_deleted_while_tensorboard_runs(traps: Traps) -> None:
+def test_row_23_a_directory_deleted_while_tensorboard_runs(traps: Situations) -> None:
     """What is logged after the deletion is there and shown, at the latest after a restart."""
-    (message,) = traps.messages("directory_deleted", WriteErrorWarning)
+    (message,) = messages("directory_deleted", WriteErrorWarning)
     assert "goes to a new event file" in message
     assert "do not delete or move the directory of a run that is being written" in message
     shown = traps.scalars("directory_deleted")
-    steps = [int(step) for step in read_scalars(traps.logdir / "directory_deleted")["loss"].steps]
+    steps = [int(step) for step in read_scalars(traps.run("directory_deleted"))["loss"].steps]
     assert steps[-1] == 9
     assert shown["restarted", "fast"] == shown["restarted", "python"] == line(*steps)
     assert shown["live", "fast"][-1] == (9, 9.0)
 
 
-@situation
+@situations.add
 def opened_again_and_again(run: Path, sessions: Sessions) -> Iterator[None]:
     """Writers on one directory come and go."""
     for step in range(10):
@@ -623,14 +567,14 @@ def opened_again_and_again(run: Path, sessions: Sessions) -> Iterator[None]:
     writer.close()
 
 
-def test_row_24_closing_and_opening_adds_no_files(traps: Traps) -> None:
+def test_row_24_closing_and_opening_adds_no_files(traps: Situations) -> None:
     """A process writes one event file to a directory, however often it closes and opens it."""
-    assert len(event_files(traps.logdir / "opened_again_and_again")) == 1
+    assert len(event_files(traps.run("opened_again_and_again"))) == 1
     traps.assert_all_show(line(*range(20)), "opened_again_and_again")
     assert traps.warned["opened_again_and_again"] == []
 
 
-@situation
+@situations.add
 def ten_thousand_points(run: Path, sessions: Sessions) -> Iterator[None]:
     """More points than TensorBoard shows of a tag."""
     with exactly(run) as writer:
@@ -639,24 +583,24 @@ def ten_thousand_points(run: Path, sessions: Sessions) -> Iterator[None]:
         log(writer, *range(5000, 10_000))
 
 
-def test_row_25_more_points_than_are_shown(traps: Traps) -> None:
+def test_row_25_more_points_than_are_shown(traps: Situations) -> None:
     """TensorBoard shows a sample of 1000 points with the last one; the run holds all of them."""
     for view, shown in traps.scalars("ten_thousand_points").items():
         assert len(shown) == 1000, view
         assert shown[-1] == (9999, 9999.0), view
-    points = read_scalars(traps.logdir / "ten_thousand_points")["loss"]
+    points = read_scalars(traps.run("ten_thousand_points"))["loss"]
     assert points.steps.tolist() == list(range(10_000))
 
 
-def test_row_26_what_is_ours_is_hidden(traps: Traps) -> None:
+def test_row_26_what_is_ours_is_hidden(traps: Situations) -> None:
     """The runs are those that were made, and nothing else is taken for one."""
     below = {"everything/losses_a", "everything/losses_b", "everything/trial"}
     for shown in (traps.live, traps.restarted):
         for reader in READERS:
-            assert set(shown[reader].runs) == set(_situations) | below
+            assert set(shown[reader].runs) == set(traps.names) | below
 
 
-def test_row_27_events_are_shown_while_the_writer_is_open(traps: Traps) -> None:
+def test_row_27_events_are_shown_while_the_writer_is_open(traps: Situations) -> None:
     """Every point of a writer that was neither flushed nor closed is shown at the next reload."""
     for reader in READERS:
         assert traps.half[reader].scalars["two_writers"]["loss"] == line(*range(10))
@@ -664,7 +608,7 @@ def test_row_27_events_are_shown_while_the_writer_is_open(traps: Traps) -> None:
         assert traps.half[reader].images["everything"] == {"picture": [0]}
 
 
-@situation
+@situations.add
 def text_only(run: Path, sessions: Sessions) -> Iterator[None]:
     """A run without curves."""
     with exactly(run) as writer:
@@ -683,7 +627,7 @@ def test_row_28_a_log_directory_that_is_a_file(tmp_path: Path) -> None:
     assert list(read_scalars(tmp_path / "missing" / "parents")) == ["loss"]
 
 
-def test_row_29_a_run_of_texts_only(traps: Traps) -> None:
+def test_row_29_a_run_of_texts_only(traps: Situations) -> None:
     """A run of texts is listed, with its texts and without curves."""
     for shown in (traps.live, traps.restarted):
         for reader in READERS:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.sessions import Sessions
 from tests.support.tensorboard_server import Reader, TensorBoardServer
 
 Points = list[tuple[int, float]]
@@ -72,3 +76,78 @@ def _ask(server: TensorBoardServer) -> Shown:
             for run, tags in server.tags("text").items()
         },
     )
+
+
+class Situations:
+    """Situations, each a run below one log directory, played while both readers look on.
+
+    A situation is a function of its run directory and of `Sessions` that yields once: the first
+    half is written, both readers read it, the second half is written, both read again, and both are
+    started anew.
+
+    Attributes:
+        warned: situation to the warnings that it was given in this process.
+        half: what was shown after the first halves.
+        live: what was shown at the end.
+        restarted: what was shown after the restart.
+    """
+
+    def __init__(self) -> None:
+        self._make: dict[str, Callable[[Path, Sessions], Iterator[None]]] = {}
+        self.warned: dict[str, list[warnings.WarningMessage]] = {}
+        self.half: dict[Reader, Shown] = {}
+        self.live: dict[Reader, Shown] = {}
+        self.restarted: dict[Reader, Shown] = {}
+
+    def add(
+        self, make: Callable[[Path, Sessions], Iterator[None]]
+    ) -> Callable[[Path, Sessions], Iterator[None]]:
+        """Add a situation, as a decorator; its run has the name of the function."""
+        self._make[make.__name__] = make
+        self.warned[make.__name__] = []
+        return make
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all situations, which are those of their runs."""
+        return list(self._make)
+
+    def run(self, name: str) -> Path:
+        """Return the run directory of a situation."""
+        return self.logdir / name
+
+    def play(self, logdir: Path) -> None:
+        """Make every situation."""
+        self.logdir = logdir
+        with Sessions() as sessions, BothReaders(logdir) as servers:
+            scripts = {name: make(logdir / name, sessions) for name, make in self._make.items()}
+            for name, script in scripts.items():
+                with self._warned(name):
+                    next(script)
+            self.half = servers.shown()
+            for name, script in scripts.items():
+                with self._warned(name):
+                    assert next(script, "over") == "over"
+            self.live = servers.shown()
+            servers.restart()
+            self.restarted = servers.shown()
+
+    def scalars(self, name: str, tag: str = "loss") -> dict[tuple[str, Reader], Points]:
+        """Return the points shown at the end, by both readers, live and after the restart."""
+        return {
+            (moment, reader): shown[reader].scalars.get(name, {}).get(tag, [])
+            for moment, shown in (("live", self.live), ("restarted", self.restarted))
+            for reader in READERS
+        }
+
+    def assert_all_show(self, points: Points, name: str, tag: str = "loss") -> None:
+        """Assert that both readers show these points, live and after the restart."""
+        for view, shown in self.scalars(name, tag).items():
+            assert shown == points, view
+
+    @contextlib.contextmanager
+    def _warned(self, name: str) -> Iterator[None]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        self.warned[name] += caught
