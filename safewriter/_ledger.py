@@ -67,13 +67,24 @@ EARLIER = object()
 class TagState:
     """What the ledger remembers of one tag."""
 
-    __slots__ = ("kind", "last", "logger", "warned")
+    __slots__ = ("kind", "last", "logger", "value", "warned")
 
     def __init__(self, kind: str, last: int, logger: object) -> None:
         self.kind = kind
         self.last = last
+        self.value: float | None = None
         self.logger = logger
         self.warned = 0
+
+    def holds(self, step: int, value: float | None) -> bool:
+        """Tell whether the last point is this one: logging it again hides nothing."""
+        return (
+            step == self.last
+            and value is not None
+            and self.value is not None
+            # One of them may have been rounded to float32, as it is in an event.
+            and math.isclose(value, self.value, rel_tol=1e-7)
+        )
 
 
 class TagLedger:
@@ -128,7 +139,7 @@ class TagLedger:
             self._other_kind(tag, kind, known)
         elif step is None:
             step = self._missing_step(tag, known)
-        elif step <= known.last and known.logger is not EARLIER:
+        elif step <= known.last and known.logger is not EARLIER and not known.holds(step, value):
             self._not_rising(tag, step, known)
         if value is not None and not math.isfinite(value) and not state.warned & _VALUE_WARNED:
             self._not_finite(tag, step, value)
@@ -141,6 +152,7 @@ class TagLedger:
             self._check_order(tag, step or 0)
         if kind == state.kind:
             state.last = step or 0
+            state.value = value
             state.logger = logger
         if known is None:
             self._admit(tag, state)

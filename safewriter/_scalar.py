@@ -173,6 +173,7 @@ class ScalarShortcut:
             if now is None:
                 now = time.time()
             state.last = step
+            state.value = value
             self._append(
                 self._packers[len(rest)](
                     _WALL_TIME, now, _STEP, step & 0x7F | more, rest, self._summary, value

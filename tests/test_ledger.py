@@ -627,3 +627,10 @@ def test_a_run_that_goes_on_is_told_once_where_it_does(tmp_path):
     with SafeSummaryWriter(tmp_path, purge_step=5) as writer:
         writer.add_scalar("loss", 2.0, 5)
         writer.add_scalar("loss", 2.0, 6)
+
+
+def test_the_same_point_twice_hides_nothing_and_warns_of_nothing(tmp_path):
+    """A scalar that is logged again with the same step and value gives no warning."""
+    with SafeSummaryWriter(tmp_path) as writer:
+        for step in (0, 0, 1, 1, 2, 2):
+            writer.add_scalar("epoch", 0.1 + step // 2, step)
