@@ -312,8 +312,8 @@ def test_a_step_that_is_logged_twice_is_told_once_per_tag(tmp_path):
     """The same step again warns that only the last point is shown; once per tag."""
     with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for step in (3, 3, 3, 4, 4):
-            writer.add_scalar("loss", 1.0, step)
+        for value, step in enumerate((3, 3, 3, 4, 4)):
+            writer.add_scalar("loss", value, step)
     once(StepOrderWarning, caught, "'loss'", "twice at step 3", "only the last", "rises")
 
 
@@ -322,9 +322,9 @@ def test_a_step_that_goes_back_after_it_was_repeated_is_told_too(tmp_path):
     with SafeSummaryWriter(tmp_path) as writer:
         writer.add_scalar("loss", 1.0, 3)
         with pytest.warns(StepOrderWarning, match="twice"):
-            writer.add_scalar("loss", 1.0, 3)
+            writer.add_scalar("loss", 2.0, 3)
         with pytest.warns(StepOrderWarning, match="goes back"):
-            writer.add_scalar("loss", 1.0, 1)
+            writer.add_scalar("loss", 2.0, 1)
 
 
 @pytest.mark.parametrize("kind", ["histogram", "image", "text", "tensor"])
@@ -602,8 +602,8 @@ def test_steps_of_a_tag(steps):
     last: int | None = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for step in steps:
-            written = ledger.check("loss", "scalar", step, None, 1.0)
+        for value, step in enumerate(steps):
+            written = ledger.check("loss", "scalar", step, None, value)
             if step is None:
                 assert written == (None if last is None else min(last + 1, 2**63 - 1))
             else:
