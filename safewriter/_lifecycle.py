@@ -95,7 +95,7 @@ def opened(run: Closable) -> None:
         from multiprocessing.util import Finalize
 
         _pid_with_finalizer = os.getpid()
-        Finalize(None, _close_all, exitpriority=100)
+        Finalize(None, _at_exit, exitpriority=100)
 
 
 def closed(run: Closable) -> None:
@@ -135,7 +135,8 @@ def _died_of_an_exception() -> bool:
 
 
 def _after_fork() -> None:
-    global _handled_by_parent
+    global _exited, _handled_by_parent
+    _exited = False
     _handled_by_parent = sys.exc_info()[1]
     changing.__init__()  # type: ignore[misc]  # another thread may have held it
     _open.clear()

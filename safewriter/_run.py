@@ -317,9 +317,7 @@ class Run:
         if self.remote or self.request.silent:
             return
         self._lock.release(status)
-        if not self.used and not any(
-            file.events or file.lost for file in self._files.values()
-        ):
+        if not self.used and not any(file.events or file.lost for file in self._files.values()):
             warn_at(
                 self._location,
                 EmptyRunWarning,

@@ -111,6 +111,34 @@ def test_a_daemon_thread_that_logs_while_the_interpreter_exits(warm, tmp_path):
     assert record_of(run)["status"] == "finished"
 
 
+def test_a_daemon_thread_that_makes_writers_while_the_interpreter_exits(warm, tmp_path):
+    """Function-local writers of the thread leave one whole, finished run at any moment."""
+    code = """
+    import threading
+    from safewriter import SafeSummaryWriter
+    enough = threading.Event()
+    def log_for_ever():
+        step = 0
+        while True:
+            SafeSummaryWriter("logs").add_scalar("loss", step / 2, step)
+            step += 1
+            if step == 100:
+                enough.set()
+    threading.Thread(target=log_for_ever, daemon=True).start()
+    enough.wait(50)
+    """
+    for number in range(3):
+        place = tmp_path / str(number)
+        place.mkdir()
+        done = warm.run(code, cwd=place)
+        assert done.stderr == ""
+        run = the_run(place / "logs")
+        points = read_runs(run)["."]["loss"]
+        assert len(points) >= 100
+        assert_whole(run, len(points))
+        assert run_status(run) is RunStatus.FINISHED
+
+
 def test_exit_handlers_and_destructors_that_log_lose_nothing(warm, tmp_path):
     """A point logged by an exit handler, before or after ours, or by a destructor arrives."""
     code = """

@@ -287,16 +287,28 @@ CHILDREN = {
     "raises": (1, "failed"),
     "exits": (0, "finished"),
     "exits with 3": (3, "failed"),
+    "leaves it to a thread": (0, "finished"),
 }
 
 MULTIPROCESSING = """
-    import json, multiprocessing, os, sys
+    import json, multiprocessing, os, sys, threading
+    from multiprocessing.util import Finalize
     from {module} import {writer}
+
+    def log_to(writer, closed=None):
+        for step in range(1000):
+            if closed is not None and step == 500:
+                closed.wait(60)
+            writer.add_scalar("loss", step / 2, step)
 
     def log(name):
         writer = {writer}("logs/" + name)
-        for step in range(1000):
-            writer.add_scalar("loss", step / 2, step)
+        if name.startswith("leaves it to a thread"):
+            closed = threading.Event()
+            Finalize(None, closed.set, exitpriority=1)  # comes after ours
+            threading.Thread(target=log_to, args=(writer, closed)).start()
+            return
+        log_to(writer)
         if name.startswith("raises"):
             raise ValueError("on purpose")
         if name.startswith("exits"):
@@ -324,6 +336,40 @@ MULTIPROCESSING = """
 """
 
 
+def test_a_forked_child_that_uses_the_writer_of_its_parent(warm, tmp_path):
+    """Its events go to a directory of its own, it is warned once, and the parent's run is whole."""
+    code = """
+        import os, sys
+        from safewriter import SafeSummaryWriter
+        writer = SafeSummaryWriter("logs", unique=False)
+        writer.add_scalar("loss", 0.0, 0)
+        silent = os.fork()
+        if silent == 0:
+            sys.exit()
+        child = os.fork()
+        for step in range(1, 1000):
+            writer.add_scalar("loss", step / 2, step)
+        if child == 0:
+            assert writer.log_dir.endswith(f"fork-{os.getpid()}")
+            raise ValueError("on purpose")
+        assert os.waitpid(silent, 0)[1] == 0
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        print(child)
+    """
+    done = warm.run(code, cwd=tmp_path)
+    child = f"fork-{int(done.stdout)}"
+    assert done.stderr.count("Warning: ") == 1
+    assert "script.py:11: ForkedWriterWarning" in done.stderr
+    assert str(tmp_path / "logs" / child) in done.stderr
+    runs = read_runs(tmp_path / "logs")
+    assert runs == {
+        ".": {"loss": [(step, step / 2) for step in range(1000)]},
+        child: {"loss": [(step, step / 2) for step in range(1, 1000)]},
+    }
+    assert run_status(tmp_path / "logs") is RunStatus.FINISHED
+    assert run_status(tmp_path / "logs" / child) is RunStatus.FAILED
+
+
 @pytest.mark.parametrize("patched", [False, True], ids=["import", "safewriter run"])
 def test_children_of_multiprocessing(tmp_path, patched):
     """A writer made in a child, by any start method, loses nothing and leaves a record of its end.
@@ -338,7 +384,7 @@ def test_children_of_multiprocessing(tmp_path, patched):
     python_args = ["-m", "safewriter", "run"] if patched else []
     done = run_python(code, cwd=tmp_path, deadline=120, python_args=python_args, check=True)
     codes = json.loads(done.stdout)
-    assert len(codes) == 9
+    assert len(codes) == 11
     assert codes == {name: CHILDREN[name.split("-")[0]][0] for name in codes}
     assert done.stderr.count("ValueError: on purpose") == 2
     assert "Warning" not in done.stderr
