@@ -97,7 +97,7 @@ class Backlog:
     def add(self, record: bytes, *, at_any_price: bool) -> None:
         """Queue a record, or count it as dropped if it does not fit."""
         size = len(record) + _OVERHEAD
-        if _memory.hold(self, self._bytes + size, at_any_price=at_any_price):
+        if _memory.hold(self, self._size() + size, at_any_price=at_any_price):
             self._bytes += size
             self.waiting.append(record)
         else:
@@ -119,8 +119,7 @@ class Backlog:
 
     def settle(self) -> None:
         """Have counted what waits now. The current record is kept whatever its size."""
-        current = 0 if self.current is None else len(self.current) + _OVERHEAD
-        _memory.hold(self, self._bytes + current, at_any_price=True)
+        _memory.hold(self, self._size(), at_any_price=True)
 
     def give_up(self) -> None:
         """Forget everything."""
@@ -130,3 +129,7 @@ class Backlog:
         self.dropped = 0
         self._bytes = 0
         self.settle()
+
+    def _size(self) -> int:
+        current = self.current
+        return self._bytes + (0 if current is None else len(current) + _OVERHEAD)

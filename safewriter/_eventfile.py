@@ -51,6 +51,7 @@ class EventFile:
         self._lock = threading.RLock()
         self.path: str | None = None
         self.events = 0
+        self.lost = 0
         self._fd = -1
         self._identity: tuple[int, int] | None = None
         self._timestamp = -1
@@ -344,6 +345,7 @@ class EventFile:
             f"{self.path} takes events again: {counted(self._delayed - lost)} that waited went out "
             f"in order; {counted(lost)} that did not fit in memory are lost."
         )
+        self.lost += lost
         self._refusing = False
         self._retry_seconds = _FIRST_RETRY_SECONDS
         self._backlog.dropped = 0
@@ -361,6 +363,7 @@ class EventFile:
                 "was closed and are lost: the disk still refuses them. Make room before the run "
                 "ends; SAFEWRITER_BACKLOG_MB sets how much memory they may wait in."
             )
+        self.lost += lost
         if self._backlog.current is not None:
             self.path = None  # It ends in the middle of a record: nothing may follow there.
         self._refusing = False

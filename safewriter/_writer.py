@@ -13,10 +13,10 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from . import _lifecycle, _media, _run
 from ._calling import chosen_here
-from ._errors import RankWarning, warn
+from ._errors import RankWarning, RunDirectoryError, WriteErrorWarning, warn
 from ._filewriter import RunFileWriter
 from ._ledger import EVAL_TAGS, TRAIN_TAGS
-from ._rundir import check_name, is_remote, process_rank, resolve
+from ._rundir import check_name, is_remote, may_pass, process_rank, resolve
 from ._scalar import series_are_hooked
 
 StrPath = str | os.PathLike[str]
@@ -330,11 +330,16 @@ class SafeSummaryWriter(SummaryWriter):
         self._get_file_writer()
         if self._run.request.silent:
             return
-        with chosen_here(_HparamsWriter):
-            super().add_hparams(
-                hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
-            )
         self._run.used = True
+        with chosen_here(_HparamsWriter):
+            try:
+                super().add_hparams(
+                    hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
+                )
+            except RunDirectoryError as error:
+                if not may_pass(error.__cause__):
+                    raise
+                warn(WriteErrorWarning, f"hyperparameters are lost: {error}")
 
     def add_embedding(
         self,
