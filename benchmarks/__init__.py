@@ -1,0 +1,1 @@
+"""How long logging takes, against other writers: ``python -m benchmarks``."""
