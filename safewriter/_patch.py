@@ -7,10 +7,14 @@ import threading
 from types import TracebackType
 from typing import Any, ClassVar
 
+from torch.utils.tensorboard.writer import SummaryWriter
+
 from . import _calling
 from ._writer import SafeSummaryWriter
 
 _SIGNATURE = inspect.signature(SafeSummaryWriter.__init__)
+# The arguments of torch that a writer has even if only torch's own __init__ ran.
+_TORCHS = frozenset(inspect.signature(SummaryWriter.__init__).parameters) - {"comment"}
 _lock = threading.Lock()
 _Choice = tuple[bool, dict[str, Any]]
 
@@ -71,5 +75,8 @@ def _set(active: bool, defaults: dict[str, Any]) -> _Choice:
     with _lock:
         before = PatchedSummaryWriter._defaults
         PatchedSummaryWriter._defaults = defaults
+        PatchedSummaryWriter._unasked = {
+            name: value for name, value in defaults.items() if name not in _TORCHS
+        }
         earlier = _calling.choose(PatchedSummaryWriter if active else None)
         return earlier is not None, before

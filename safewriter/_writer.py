@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -59,6 +59,8 @@ class SafeSummaryWriter(SummaryWriter):
 
     # None for writers that torch made and that patch() turned into ours: they stay what they are.
     _member: _run.Member | None = None
+    # What holds for a writer that did not have our arguments, because only torch's __init__ ran.
+    _unasked: ClassVar[Mapping[str, Any]] = {}
     log_dir: str = ""
     file_writer: Any = None
     all_writers: Any = None
@@ -79,30 +81,18 @@ class SafeSummaryWriter(SummaryWriter):
         train_tags: Iterable[str] = TRAIN_TAGS,
         eval_tags: Iterable[str] = EVAL_TAGS,
     ) -> None:
-        if ranks not in ("all", "zero"):
-            raise ValueError(f"ranks is {ranks!r}, but must be 'all' or 'zero'")
-        rank, world_size = process_rank()
-        if rank and ranks == "all":
-            warn(
-                RankWarning,
-                f"rank {rank} of {world_size} makes a writer: each rank that logs gets a run of "
-                "its own. Make the writer on rank 0 only, or pass ranks='zero' to silence the "
-                "others.",
-            )
-        named = os.fsdecode(log_dir) if log_dir else "runs"
         self._join(
-            _run.RunRequest(
-                log_dir=named if is_remote(named) else resolve(named, root),
-                named=bool(log_dir),
-                comment=comment,
-                unique=unique and (purge_step is None or resume),
+            _request(
+                log_dir,
+                comment,
+                purge_step,
+                filename_suffix,
+                unique=unique,
                 resume=resume,
-                continues=purge_step is not None,
-                rank=rank if world_size > 1 else None,
-                silent=ranks == "zero" and rank != 0,
-                suffix=filename_suffix,
-                train_tags=tuple(train_tags),
-                eval_tags=tuple(eval_tags),
+                root=root,
+                ranks=ranks,
+                train_tags=train_tags,
+                eval_tags=eval_tags,
             )
         )
         super().__init__(
@@ -138,7 +128,6 @@ class SafeSummaryWriter(SummaryWriter):
     def _get_file_writer(self) -> Any:
         if self.all_writers is None or self.file_writer is None:
             if self._member is None:
-                # Only torch's __init__ ran: a subclass named it instead of calling super().
                 self._join_as_told()
             assert self._member is not None
             self._member.ready()
@@ -164,12 +153,18 @@ class SafeSummaryWriter(SummaryWriter):
             series=series,
         )
 
+    def _is_torchs(self) -> bool:
+        """Tell whether torch made the writer's files, and patch() only its class ours."""
+        return self._member is None and self.all_writers is not None
+
     def _join_as_told(self) -> None:
         origin = self.__dict__.pop("_origin", None)
         if origin is not None:
             self._join(_run.request_of_pickled(*origin))
         else:
-            self._join(_run.RunRequest(resolve(self.log_dir), suffix=self.filename_suffix))
+            # Only torch's __init__ ran: a subclass named it instead of calling super().
+            told = {"purge_step": self.purge_step, "filename_suffix": self.filename_suffix}
+            self._join(_request(self.log_dir, **{**self._unasked, **told}))
 
     def add_scalar(
         self,
@@ -210,9 +205,12 @@ class SafeSummaryWriter(SummaryWriter):
         TensorBoard needs it to draw them in one chart. Any number of series works with a bounded
         number of open files. Raises :class:`RunDirectoryError` where one cannot be made.
         """
-        if self._member is None:
+        if self._is_torchs():
             super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
             return
+        if self._member is None:
+            self._get_file_writer()
+        assert self._member is not None
         remaining: Mapping[str, Any] = tag_scalar_dict
         if walltime is None:
             walltime = time.time()
@@ -322,10 +320,11 @@ class SafeSummaryWriter(SummaryWriter):
         global_step: int | None = None,
     ) -> None:
         """Write hyperparameters and metrics to a run below this one, as torch does."""
-        if self._member is None:
-            super().add_hparams(
-                hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
-            )
+        if self._is_torchs():
+            with chosen_here(_HparamsWriter):
+                super().add_hparams(
+                    hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
+                )
             return
         self._get_file_writer()
         if self._run.request.silent:
@@ -398,9 +397,50 @@ class SafeSummaryWriter(SummaryWriter):
         self.__copy__()
 
 
+def _request(
+    log_dir: StrPath | None,
+    comment: str = "",
+    purge_step: int | None = None,
+    filename_suffix: str = "",
+    *,
+    unique: bool = True,
+    resume: bool = False,
+    root: StrPath | None = None,
+    ranks: str = "all",
+    train_tags: Iterable[str] = TRAIN_TAGS,
+    eval_tags: Iterable[str] = EVAL_TAGS,
+) -> _run.RunRequest:
+    """Turn a writer's arguments into what it asks for."""
+    if ranks not in ("all", "zero"):
+        raise ValueError(f"ranks is {ranks!r}, but must be 'all' or 'zero'")
+    rank, world_size = process_rank()
+    if rank and ranks == "all":
+        warn(
+            RankWarning,
+            f"rank {rank} of {world_size} makes a writer: each rank that logs gets a run of "
+            "its own. Make the writer on rank 0 only, or pass ranks='zero' to silence the "
+            "others.",
+        )
+    named = os.fsdecode(log_dir) if log_dir else "runs"
+    return _run.RunRequest(
+        log_dir=named if is_remote(named) else resolve(named, root),
+        named=bool(log_dir),
+        comment=comment,
+        unique=unique and (purge_step is None or resume),
+        resume=resume,
+        continues=purge_step is not None,
+        rank=rank if world_size > 1 else None,
+        silent=ranks == "zero" and rank != 0,
+        suffix=filename_suffix,
+        train_tags=tuple(train_tags),
+        eval_tags=tuple(eval_tags),
+    )
+
+
 class _HparamsWriter(SafeSummaryWriter):
     """The writer that torch's ``add_hparams`` makes, in exactly the directory that it names."""
 
     def __init__(self, log_dir: str) -> None:
-        self._join(_run.RunRequest(log_dir, unique=False, continues=True))
+        directory = log_dir if is_remote(log_dir) else resolve(log_dir)
+        self._join(_run.RunRequest(directory, unique=False, continues=True))
         super(SafeSummaryWriter, self).__init__(log_dir)
