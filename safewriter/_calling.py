@@ -8,11 +8,14 @@ The class stays the same object, so every reference to it that anybody holds is 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
+
+logger = logging.getLogger("safewriter")
 
 _everywhere: type[SummaryWriter] | None = None
 _rebased: list[type[SummaryWriter]] = []
@@ -70,8 +73,14 @@ def _new(cls: type[SummaryWriter], *args: Any, **kwargs: Any) -> Any:
 
 def _rebase(subclass: type[SummaryWriter], cls: type[SummaryWriter]) -> None:
     """Put `cls` in the place of torch's class among the bases of a user's subclass."""
-    if not issubclass(cls, subclass):
+    if issubclass(cls, subclass):
+        return
+    try:
         _replace_base(subclass, SummaryWriter, cls)
+    except TypeError as error:
+        # Such as a class on both ours and this one: its bases would have no order any more.
+        logger.warning("%s still makes torch's writers: %s", subclass, error)
+    else:
         _rebased.append(subclass)
 
 

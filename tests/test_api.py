@@ -10,6 +10,7 @@ import os
 import pickle
 import pkgutil
 import re
+import threading
 import warnings
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.utils.tensorboard import FileWriter, SummaryWriter
 import safewriter
 import safewriter._errors
 from safewriter import SafeSummaryWriter
-from tests.support import event_files, read_runs, read_scalars, run_python
+from tests.support import event_files, read_events, read_runs, read_scalars, run_python
 
 # Names.
 
@@ -358,6 +359,27 @@ def test_a_writer_can_be_pickled_twice(writer):
     twice.close()
     thrice.close()
     assert read_scalars(writer.log_dir)["loss"] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+@pytest.mark.parametrize("method", ["add_scalars", "add_hparams", "add_histogram", "add_embedding"])
+def test_whatever_an_unpickled_writer_logs_first_is_ours(writer, method):
+    """The first call of an unpickled writer may be any: it goes to the run, through our files."""
+    writer.close()
+    other = pickle.loads(pickle.dumps(writer))
+    if method == "add_scalars":
+        other.add_scalars("group", {"a": 1.0}, 2)
+    elif method == "add_hparams":
+        other.add_hparams({"lr": 0.1}, {"m": 1.0}, run_name="hp")
+    elif method == "add_histogram":
+        other.add_histogram("weights", torch.ones(3), 2)
+    else:
+        other.add_embedding(torch.eye(3), global_step=2)
+    assert not [thread for thread in threading.enumerate() if "EventLogger" in str(thread)]
+    other.close()
+    for file in event_files(writer.log_dir):
+        assert read_events(file)[0].source_metadata.writer == "safewriter"
+    expected = {"add_scalars": {".", "group_a"}, "add_hparams": {".", "hp"}}
+    assert set(read_runs(writer.log_dir)) == expected.get(method, {"."})
 
 
 def test_a_writer_that_is_only_unpickled_makes_nothing(writer):
