@@ -139,7 +139,12 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
     out.print(Rule(Text(safe(printable(logdir))), style="dim"))
     for action in actions:
         out.print(_action(action))
-    if actions:
+    if any(action.done for action in actions):
+        out.print(
+            "The files that were replaced are in .safewriter/quarantine of their run."
+            " Restart TensorBoard.\n"
+        )
+    elif actions:
         out.print()
     elif fix:
         out.print("Nothing that --fix can cure.\n")

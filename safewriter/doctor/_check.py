@@ -54,7 +54,7 @@ def check(
     """
     wanted = wanted_codes(select, ignore)
     user = User.named(as_user) if as_user is not None else User.current()
-    findings = _check(os.fspath(path), user, as_user is not None, server, progress)
+    findings = _check(os.fsdecode(path), user, as_user is not None, server, progress)
     severities = ("error", "warning", "note")
     return sorted(
         (finding for finding in findings if finding.code in wanted),

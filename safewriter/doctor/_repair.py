@@ -89,7 +89,7 @@ def repair(
     wanted = wanted_codes(select, ignore)
     findings = check(path, progress=progress)
     broken = {finding.run for finding in findings if finding.fixable and finding.code in wanted}
-    top = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    top = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
     actions: list[Action] = []
     for directory in list(walk(top, User.current(), [])):
         if directory.name in broken:

@@ -13,7 +13,8 @@ from safewriter.doctor._user import User
 
 MARK = "tfevents"
 
-# Endings that a copy, a lock or an editor puts behind a name.
+# Endings that a copy, a lock or an editor puts behind a name. A writer may have been given such an
+# ending too (filename_suffix), so it counts only beside the file that it is put behind.
 _STRAY_ENDINGS = (
     *(".bak", ".backup", ".old", ".orig", ".save", ".copy", "~", ".swp", ".swo", ".tmp", ".temp"),
     *(".part", ".partial", ".crdownload", ".lock", ".lck", ".json", ".txt", ".csv", ".log", ".md5"),
@@ -99,10 +100,18 @@ def _file(
         findings.append(_forbidden(entry.path, directory.name, user))
     elif entry.name.endswith(".profile-empty"):  # the profiler's mark, which both readers know
         directory.others += 1
-    elif entry.name.lower().endswith(_STRAY_ENDINGS):
+    elif _is_stray(entry.path, status.st_size, directory.files):
         directory.strays.append(entry.path)
     else:
         directory.files.append(entry.path)
+
+
+def _is_stray(path: str, size: int, files: list[str]) -> bool:
+    """Whether a file is named like a copy or a lock of one of ``files``, or of one and is empty."""
+    for ending in _STRAY_ENDINGS:
+        if path.lower().endswith(ending):
+            return size == 0 or path[: -len(ending)] in files
+    return False
 
 
 def _is_utf8(name: str) -> bool:

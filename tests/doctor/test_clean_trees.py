@@ -104,3 +104,22 @@ def test_fifty_runs_of_lightning(tmp_path: Path) -> None:
     run_python(code, args=[tmp_path / "runs"], deadline=240, check=True)
     assert len(list_runs(tmp_path / "runs")) == 50
     assert check(tmp_path / "runs") == []
+
+
+def test_a_run_that_was_killed_and_resumed(tmp_path: Path) -> None:
+    """Steps that are logged again after ``resume=True`` are purged the way readers honour."""
+    script = """
+        import os, sys
+        from safewriter import SafeSummaryWriter
+        first, last, how = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+        writer = SafeSummaryWriter(sys.argv[1], unique=False, resume=first > 0)
+        for step in range(first, last):
+            writer.add_scalar("loss", first + 1.0 / (step + 1), step)
+        if how == "kill":
+            os.kill(os.getpid(), 9)
+        writer.close()
+    """
+    for first, last, how in ((0, 10, "kill"), (5, 20, "kill"), (15, 30, "close")):
+        run_python(script, args=[tmp_path / "run", str(first), str(last), how], deadline=60)
+    assert [run.status.value for run in list_runs(tmp_path)] == ["finished"]
+    assert check(tmp_path) == []

@@ -232,6 +232,15 @@ def test_a_profilers_mark_is_no_stray_file(tmp_path: Path) -> None:
     assert shown(tmp_path, "python") == {"healthy": _ALL}
 
 
+def test_an_ending_of_the_users_own_is_no_stray_file(tmp_path: Path) -> None:
+    """A writer with ``filename_suffix=".old"`` made no backup if there is nothing else."""
+    write(tmp_path / "run", version_record(START), scalars("a", range(10)), file=f"{name()}.old")
+    assert check(tmp_path) == []
+    assert repair(tmp_path) == []
+    write(tmp_path / "run", file=f"{name()}.lock")
+    assert codes(check(tmp_path)) == ["SW501"]
+
+
 # A record that is no event kills the Python reader's reloader, so it cannot stand with others.
 
 
