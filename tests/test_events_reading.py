@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -42,6 +42,9 @@ from tests.support.event_bytes import (
     version_record,
     with_bad_payload,
 )
+
+# How long an example takes is the machine's business.
+slow_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAME = "events.out.tfevents.1700000000.host.1.{}"
 
@@ -168,6 +171,7 @@ def test_missing(tmp_path, function):
 # --- events
 
 
+@slow_machine
 @given(written=st.lists(st.lists(events, max_size=5), max_size=3))
 def test_events_of_a_directory(tmp_path_factory, written):
     """A directory's events are those of its files, one after the other."""
@@ -211,7 +215,7 @@ def test_an_undecodable_record_is_a_fault(tmp_path):
     assert read_scalars(tmp_path, behind_faults=True)["ab"].steps.tolist() == [1, 3]
 
 
-@settings(max_examples=30)
+@settings(slow_machine, max_examples=30)
 @given(st.lists(events, min_size=1, max_size=6), st.integers(0, 2**16), st.booleans())
 def test_tensorboard_reads_the_same_events(tmp_path_factory, written, at, cut):
     """From a truncated or damaged file TensorBoard's CRC-checking reader gets the same events."""
@@ -248,6 +252,7 @@ def _assert_decodes_like_protobuf(decoder: ScalarDecoder[str], payload: bytes) -
     return True
 
 
+@slow_machine
 @given(
     tags.filter(bool), floats, st.integers(0, 2**28 - 1), st.floats().filter(lambda wall: wall != 0)
 )
@@ -269,7 +274,7 @@ def _varint(number: int, padding: int) -> bytes:
     return bytes(octets)
 
 
-@settings(max_examples=500)
+@settings(slow_machine, max_examples=500)
 @given(
     tags,
     st.integers(0, 2**64 - 1),
@@ -288,6 +293,7 @@ def test_whatever_looks_like_a_scalar_is_decoded_as_protobuf_does(tag, step, pad
     _assert_decodes_like_protobuf(_decoder_for(tag, "loss", "", "a"), bytes(payload))
 
 
+@slow_machine
 @given(st.binary(max_size=60), tags)
 def test_decoding_garbage(payload, tag):
     """Any bytes are left to protobuf, or decoded to what protobuf gives."""
@@ -297,6 +303,7 @@ def test_decoding_garbage(payload, tag):
     )
 
 
+@slow_machine
 @given(st.lists(st.lists(events, max_size=8), max_size=3))
 def test_read_scalars(tmp_path_factory, written):
     """Every scalar comes back with its step, wall time and value, in order, by tag."""
@@ -406,6 +413,7 @@ def test_kind_of_hparams():
     assert kinds == {"tensor:hparams"}
 
 
+@slow_machine
 @given(st.lists(st.lists(events, max_size=8), max_size=3))
 def test_summary(tmp_path_factory, written):
     """A summary counts what a plain loop over all events counts."""

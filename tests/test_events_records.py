@@ -9,7 +9,7 @@ from unittest import mock
 
 import google_crc32c
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
@@ -28,6 +28,9 @@ from tests.support.event_bytes import (
     with_bad_payload,
     with_bad_payload_crc,
 )
+
+# How long an example takes is the machine's business.
+slow_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAME = "events.out.tfevents.1700000000.host.1.0"
 GOOD = [version_record(), *(scalar_record("train/loss", 0.5, step) for step in range(4))]
@@ -87,6 +90,7 @@ def _intact_records(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+@slow_machine
 @given(st.lists(payloads, max_size=12), st.sampled_from([64, 200, 1 << 20]))
 def test_round_trip(path, written, chunk):
     """Every record that was written is read, in order, whatever the size of the chunks read."""
@@ -275,7 +279,7 @@ def _edit(data: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
     return data
 
 
-@settings(max_examples=400)
+@settings(slow_machine, max_examples=400)
 @given(st.lists(payloads, max_size=8), edits, st.sampled_from([32, 100, 1 << 20]))
 def test_any_damage(path, written, changes, chunk):
     """On a file damaged in any way: no exception, no gap, and exactly the intact records are found.
@@ -303,13 +307,14 @@ def test_any_damage(path, written, changes, chunk):
         assert (record.verdict is not Verdict.ZEROS) or not any(extent)
 
 
+@slow_machine
 @given(st.binary(max_size=2000))
 def test_garbage(path, data):
     """Any bytes at all are covered without an exception."""
     _assert_tiles(_read(path, data), len(data))
 
 
-@settings(max_examples=60)
+@settings(slow_machine, max_examples=60)
 @given(st.lists(payloads.filter(bool), max_size=6), edits)
 def test_tensorboard_agrees_up_to_the_first_fault(path, written, changes):
     """The records before the first fault are those that TensorBoard's CRC-checking reader gives."""
@@ -329,6 +334,7 @@ def test_tensorboard_agrees_up_to_the_first_fault(path, written, changes):
     assert len(raw) == len(before) or (len(before) < len(records) and not records[len(before)].data)
 
 
+@slow_machine
 @given(st.data())
 def test_growing_file(path, data):
     """Reading again from where the last reading stopped gives every record exactly once."""
@@ -413,6 +419,7 @@ def test_not_a_regular_file(tmp_path):
         next(read_records(tmp_path))
 
 
+@slow_machine
 @given(
     st.lists(
         st.one_of(st.integers(0, 2**31 - 1), st.just(233_286_277)),  # the latter's CRC is zero
