@@ -54,14 +54,17 @@ def version_record() -> bytes:
 
 
 def newest_timestamp(directory: str) -> int:
-    """Return the largest timestamp in the names of the event files in `directory`, or -1."""
+    """Return the largest timestamp in the names of the event files in `directory`, or -1.
+
+    Names are compared byte by byte: of a timestamp that has not ten digits, the first ten decide.
+    """
     newest = -1
     for name in os.listdir(directory):
         _, found, rest = name.partition("tfevents.")
         if found:
             digits = rest.split(".", 1)[0]
             if digits.isdecimal() and digits.isascii():
-                newest = max(newest, int(digits))
+                newest = max(newest, int(digits[:10].ljust(10, "0")))
     return newest
 
 

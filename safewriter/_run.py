@@ -41,6 +41,7 @@ from ._rundir import (
     run_name,
 )
 from ._runlock import RunLock
+from .events import event_files
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -213,6 +214,8 @@ class Run:
                 os.makedirs(self.directory, exist_ok=True)
                 self._lock.acquire()
             try:
+                for file in self._files.values():
+                    _go_on_last(file)
                 self.file("")
             except BaseException:
                 self._lock.release("failed")
@@ -336,6 +339,17 @@ class Run:
                     self._lock.renew()
                 except RunLockedError:
                     self._make_way()
+
+
+def _go_on_last(file: EventFile) -> None:
+    """Let `file` go on in a later-named one if another process wrote the run while it was closed.
+
+    Readers take what follows in an earlier-named file for older than all that is in a later one.
+    """
+    if file.path is not None:
+        with contextlib.suppress(OSError):
+            if event_files(file.directory)[-1:] not in ([], [file.path]):
+                file.move_to(file.directory)
 
 
 # The run that the next writer on a log_dir joins, and the named runs by their directory.
