@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -17,6 +18,8 @@ from safewriter.events import RunStatus, run_status
 from tests.support import event_files, read_runs, run_python, spawn_python
 
 pytest_plugins = ["tests.programs.fixtures"]
+
+DEADLINE = 120
 
 #: Forks 50 children that make a writer at one moment; each prints a line and holds its writer
 #: until all have answered.
@@ -101,7 +104,7 @@ def test_four_interpreters_with_one_log_dir(tmp_path):
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(spawn_python(code, cwd=tmp_path)) for _ in range(4)]
         for process in processes:
-            process.wait_for_line("ready", 100)
+            process.wait_for_line("ready", DEADLINE)
         for process in processes:
             process.send_line()
         answers = [process.wait_for_line(is_answer) for process in processes]
@@ -159,7 +162,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(warm, tmp_path):
     assert read_runs(tmp_path / "logs")["."]["loss"] == [(0, 0.0), (1, 1.0), (2, 2.0)]
 
 
-def test_workers_of_a_data_loader_never_keep_the_run(tmp_path):
+def test_workers_of_a_data_loader_never_keep_the_run(warm, tmp_path):
     """The process is killed, or closes its writer, while forked workers live: the run is free."""
     code = """
         import os, sys
@@ -188,33 +191,21 @@ def test_workers_of_a_data_loader_never_keep_the_run(tmp_path):
         input()
     """
     other = """
-        import os, sys, warnings
+        import sys, warnings
         from safewriter import ReusedRunWarning, SafeSummaryWriter
         warnings.simplefilter("ignore", ReusedRunWarning)
-        print("ready")
-        for name in ("closed", "killed"):
-            input()
-            SafeSummaryWriter(f"logs/{name}", unique=False).add_scalar("loss", 8, 8)
-            print("written")
+        SafeSummaryWriter(sys.argv[1], unique=False).add_scalar("loss", 8, 8)
     """
-    with (
-        spawn_python(code, cwd=tmp_path) as process,
-        spawn_python(other, cwd=tmp_path) as successor,
-    ):
-        worker = int(process.wait_for_line("worker", 100).split()[1])
-        successor.wait_for_line("ready", 100)
+    with spawn_python(code, cwd=tmp_path) as process:
+        worker = int(process.wait_for_line("worker", DEADLINE).split()[1])
         assert run_status(tmp_path / "logs" / "killed") is RunStatus.RUNNING
         assert run_status(tmp_path / "logs" / "closed") is RunStatus.FINISHED
-        successor.send_line()
-        successor.wait_for_line("written")
-        process.send_signal(9)
+        assert warm.run(other, args=["logs/closed"], cwd=tmp_path).stderr == ""
+        process.send_signal(signal.SIGKILL)
         process.wait()
         assert run_status(tmp_path / "logs" / "killed") is RunStatus.CRASHED
-        successor.send_line()
-        successor.wait_for_line("written")
+        assert warm.run(other, args=["logs/killed"], cwd=tmp_path).stderr == ""
         assert Path(f"/proc/{worker}").exists(), "the worker ended before the test was over"
-        assert successor.wait() == 0
-        assert successor.stderr_lines == []
     for name in ("closed", "killed"):
         points = read_runs(tmp_path / "logs" / name)["."]["loss"]
         assert points == [(step, float(step)) for step in range(9)]
@@ -261,7 +252,9 @@ def test_a_file_system_that_cannot_lock(tmp_path):
             assert os.path.abspath(f"logs/{name}") in str(word.message), word
             assert os.strerror(getattr(errno, name)) in str(word.message), word
     """
-    done = run_python(code, cwd=tmp_path, env={"LD_PRELOAD": str(library)}, check=True)
+    done = run_python(
+        code, cwd=tmp_path, env={"LD_PRELOAD": str(library)}, deadline=DEADLINE, check=True
+    )
     assert done.stderr == ""
     runs = read_runs(tmp_path / "logs")
     assert list(runs.values()) == [{"loss": [(0, 1.0)]}] * 5
@@ -382,7 +375,7 @@ def test_children_of_multiprocessing(tmp_path, patched):
         ends=list(CHILDREN),
     )
     python_args = ["-m", "safewriter", "run"] if patched else []
-    done = run_python(code, cwd=tmp_path, deadline=120, python_args=python_args, check=True)
+    done = run_python(code, cwd=tmp_path, deadline=DEADLINE, python_args=python_args, check=True)
     codes = json.loads(done.stdout)
     assert len(codes) == 11
     assert codes == {name: CHILDREN[name.split("-")[0]][0] for name in codes}

@@ -127,7 +127,7 @@ def test_a_default_directory_that_is_not_writable(warm, tmp_path):
     for python_args in ((), ("-m", "safewriter", "run")):
         place = twice.directories[bool(python_args)]
         done = run_python(
-            WITHOUT_PRIVILEGES, args=[*python_args, twice.script], cwd=place, deadline=60
+            WITHOUT_PRIVILEGES, args=[*python_args, twice.script], cwd=place, deadline=120
         )
         if done.returncode == CANNOT_DROP:
             pytest.skip("root, and the privilege to write everywhere cannot be given up")

@@ -7,6 +7,7 @@ of this file. Ends when its standard input does.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -46,6 +47,10 @@ def become(request: dict[str, Any]) -> None:
     os.environ.update(request["env"])
     sys.argv = [request["script"], *request["args"]]
 
+
+# A child that ends would look through all of torch's objects, and copy their pages to do so.
+gc.collect()
+gc.freeze()
 
 job = serve()
 if job is not None:

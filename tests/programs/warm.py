@@ -31,7 +31,7 @@ class WarmPython:
         cwd: str | os.PathLike[str],
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        deadline: float = 60.0,
+        deadline: float = 120.0,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run a script (source text, or a script's path) to its end in a process of its own.
