@@ -183,7 +183,12 @@ def _tags(summary: Summary) -> str:
 
 
 def _as_step(given: Any, summary: Summary) -> int:
-    step = int(given)
+    try:
+        step = int(given)
+    except (ValueError, OverflowError):  # NaN, infinite, or text
+        raise ValueError(
+            f"step {given!r} of {_tags(summary)} is not an integer: pass a global_step that is"
+        ) from None
     if not INT64_MIN <= step <= INT64_MAX:
         raise ValueError(
             f"step {given} of {_tags(summary)} does not fit in 64 bits: pass a smaller global_step"

@@ -39,13 +39,15 @@ class SafeSummaryWriter(SummaryWriter):
             one start of a program: writers of one process on one `log_dir` share it. If False, the
             run is exactly `log_dir`.
         resume: Continue the newest run under `log_dir`, or `log_dir` itself if it is a run, in a
-            new event file; without one, begin a new run. A run that a live process writes is passed
-            over, or refused if it is `log_dir` itself. Steps may be logged again: TensorBoard's
-            default reader then hides the earlier points of the same tag from that step on. Its
-            Python reader (``--load_fast=false``) hides the earlier points of all tags from the
-            first step on at which a curve is logged again, so a tag that is not logged again ends
-            there; and where tags count different things, epochs and batches, it shows both the
-            earlier and the new points. Give `purge_step` as well to name that step yourself.
+            new event file; without one, begin a new run. With a `comment`, and on each of several
+            ranks, only a run of the same name is continued, and with ``unique=False`` only
+            `log_dir` itself. A run that a live process writes is passed over, or refused if it is
+            `log_dir` itself. Steps may be logged again: TensorBoard's default reader then hides the
+            earlier points of the same tag from that step on. Its Python reader
+            (``--load_fast=false``) hides the earlier points of all tags from the first step at
+            which a curve is logged again, so a tag that is not logged again ends there. Of curves
+            that count slower than others, epochs beside batches, it shows both the earlier and the
+            new points. Give `purge_step` as well to name the step from which on it hides.
         root: Where a relative `log_dir` begins; ``"project"`` is the project's root.
         ranks: ``"all"`` ranks of a distributed job log, each to its own run, or only rank
             ``"zero"``, while the others are silent.
