@@ -32,13 +32,13 @@ class Twice:
             directory.mkdir()
 
     def run(
-        self, safe: bool, *args: str, code: int = 0, env: dict[str, str] | None = None
+        self, safe: bool, *args: str, code: int | None = 0, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the script once more and return what it printed; `code` is the exit code."""
+        """Run the script once more and return what it printed; `code` is the exit code, None for any."""
         done = self._warm.run(
             self.script, safe=safe, cwd=self.directories[safe], args=args, env=env, check=False
         )
-        assert done.returncode == code, done.stderr
+        assert code is None or done.returncode == code, done.stderr
         return done
 
     @property
@@ -267,7 +267,7 @@ def test_a_writer_that_never_logs_anything(warm, tmp_path, end):
 
 
 def test_changing_the_directory_after_construction(warm, tmp_path):
-    """Torch's thread dies of it and loses what follows, with exit code 0; ours is not moved."""
+    """Torch's thread dies of it and what follows is lost; ours goes on where it began."""
     twice = Twice(
         warm,
         tmp_path,
@@ -279,7 +279,8 @@ def test_changing_the_directory_after_construction(warm, tmp_path):
         '    writer.add_scalar("loss", float(step), step)\n'
         '    writer.add_scalars("pair", {"a": 1.0, "b": 2.0}, step)\n',
     )
-    twice.run(False)
+    # It depends on the moment whether the program hears of it, and dies, or ends with 0.
+    twice.run(False, code=None)
     assert "loss" not in read_runs(twice.stock / "logs")["."]
     assert "Warning" not in twice.run(True).stderr
     (run,) = (twice.ours / "logs").iterdir()
