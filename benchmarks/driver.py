@@ -16,7 +16,7 @@ from .records import Files
 from .worker import last_calls
 
 #: Seconds to wait for the events of a contender that keeps some of them in memory.
-_PATIENCE = 3.0
+_PATIENCE = 1.0
 
 
 class Process:

@@ -127,11 +127,11 @@ def _events_of_step(number: int) -> int:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("scalar, float", "add_scalar", _scalar(0.5), 20_000, 5000, 12),
-        Kind("scalar, 0-d tensor", "add_scalar", _scalar(torch.tensor(0.5)), 20_000, 5000, 10),
-        Kind("scalar, numpy float", "add_scalar", _scalar(np.float32(0.5)), 20_000, 5000, 10),
-        Kind("add_scalars, 4 series", "add_scalars", _series, 4000, 1000, 8, 1, lambda _: 4),
-        Kind("text", "add_text", _text, 4000, 1000, 5),
+        Kind("scalar, float", "add_scalar", _scalar(0.5), 30_000, 6000, 12),
+        Kind("scalar, 0-d tensor", "add_scalar", _scalar(torch.tensor(0.5)), 30_000, 6000, 10),
+        Kind("scalar, numpy float", "add_scalar", _scalar(np.float32(0.5)), 30_000, 6000, 10),
+        Kind("add_scalars, 4 series", "add_scalars", _series, 4500, 1500, 8, 1, lambda _: 4),
+        Kind("text", "add_text", _text, 4500, 1500, 5),
         Kind("histogram, 1,000", "add_histogram", _histogram(1000), 300, 60, 6),
         Kind("histogram, 1,000,000", "add_histogram", _histogram(1_000_000), 15, 5, 2),
         Kind("image 3x256x256, noise", "add_image", _image(lambda: noise(3, 256, 256)), 30, 10, 4),

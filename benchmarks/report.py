@@ -93,7 +93,7 @@ def print_report(report: dict[str, Any]) -> None:
                 it["target"],
                 _number(it["wanted"]),
                 _number(it["measured"]),
-                "yes" if it["met"] else "NO",
+                it["met"],
             ]
             for it in report["targets"]
         ],

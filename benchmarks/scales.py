@@ -41,8 +41,8 @@ def tags(name: str, directory: str, size: int) -> dict[str, float]:
     """Log to `size` tags in turns; the first event of a tag is told apart from the later ones."""
     writer = CONTENDERS[name].make(directory)
     names = [f"group_{number % 100}/metric_{number}" for number in range(size)]
-    rounds = _rounds(lambda step: [writer.add_scalar(tag, 0.5, step) for tag in names], 50_000)
-    return _first_and_later(islice(rounds, max(3, 50_000 // size)), size)
+    rounds = _rounds(lambda step: [writer.add_scalar(tag, 0.5, step) for tag in names], 20_000)
+    return _first_and_later(islice(rounds, max(3, 20_000 // size)), size)
 
 
 def series(name: str, directory: str, size: int) -> dict[str, float]:
@@ -66,9 +66,9 @@ def _first_and_later(seconds: Iterator[float], size: int) -> dict[str, float]:
 
 
 def threads(name: str, directory: str, size: int) -> dict[str, float]:
-    """Log 64,000 scalars from `size` threads, each to a tag of its own."""
+    """Log 16,000 scalars from `size` threads, each to a tag of its own."""
     writer = CONTENDERS[name].make(directory)
-    count = 64_000 // size
+    count = 16_000 // size
     together = threading.Barrier(size + 1)
 
     def work(tag: str) -> None:

@@ -84,12 +84,13 @@ def _log(name: str, kind: str, calls: int, directory: str) -> None:
     for step in range(warm):
         call(step)
     # What waits in queues now would be written at the cost of the calls that are timed.
-    time.sleep(0.3)
+    time.sleep(0.1)
     gc.collect()
     files = Files(directory)
     before = sum(files.sizes().values())
-    # The median over pieces: what else the machine does in between falls on a few of them.
-    size = max(KINDS[kind].period, calls // 50)
+    # The median over pieces: what else the machine does in between falls on a few of them. A piece
+    # is longer than torch's queue where that may empty and fill again, so that it cannot hide work.
+    size = max(KINDS[kind].period, calls // 15)
     times = [time.perf_counter()]
     cpu = time.process_time()
     for start in range(warm, warm + calls, size):

@@ -90,18 +90,26 @@ def histogram(tag: str, values: Any, limits: Sequence[float]) -> Summary | None:
         # Half as wide, sorted in half the time.
         edges, sortable = bins.edges32, np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
     below = np.zeros(edges.size, np.intp)
+    lowest, highest = np.inf, -np.inf
     for start in range(0, flat.size, _BLOCK):
-        below += np.sort(sortable[start : start + _BLOCK]).searchsorted(edges)
+        block = np.sort(sortable[start : start + _BLOCK])
+        lowest, highest = np.minimum(lowest, block[0]), np.maximum(highest, block[-1])
+        first, last = edges.searchsorted(block[[0, -1]], "right")
+        below[first:last] += block.searchsorted(edges[first:last])
+        below[last:] += block.size
+    if highest != highest or not lowest or not highest:
+        # NaN comes last in a block, and 0.0 and -0.0 in any order.
+        lowest, highest = flat.min(), flat.max()
     counts = np.diff(below)
     filled = counts.nonzero()[0]
     if not filled.size:
         return None
     # TensorBoard wants an empty bin before the first filled one.
-    first, last = int(filled[0]), int(filled[-1])
+    first, last = filled[0], filled[-1]
     shown = np.zeros(last - first + 2, "<f8")
     shown[1:] = counts[first : last + 1]
     message = HistogramProto(
-        min=flat.min(), max=flat.max(), num=flat.size, sum=flat.sum(), sum_squares=flat.dot(flat)
+        min=lowest, max=highest, num=flat.size, sum=flat.sum(), sum_squares=flat.dot(flat)
     )
     # Lists of numbers would cost twenty times as much as their bytes do.
     message.MergeFromString(
