@@ -34,7 +34,7 @@ class Twice:
     def run(
         self, safe: bool, *args: str, code: int | None = 0, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the script once more and return what it printed; `code` is the exit code, None for any."""
+        """Run the script once more; `code` is the exit code that it must have, None for any."""
         done = self._warm.run(
             self.script, safe=safe, cwd=self.directories[safe], args=args, env=env, check=False
         )
