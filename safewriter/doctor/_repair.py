@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -111,7 +112,7 @@ def _repair_run(directory: Directory, wanted: set[str], dry_run: bool) -> Iterat
         return
     try:
         (run / _journal.HIDDEN).mkdir(exist_ok=True)
-        lock = FileLock(run / _journal.HIDDEN / "lock", thread_local=False)
+        lock = FileLock(run / _journal.HIDDEN / "lock", fallback_to_soft=False)
         with lock.acquire(blocking=False):
             yield from _repair_locked(directory, wanted)
     except Timeout:
@@ -197,11 +198,13 @@ def _carry_out(action: Action) -> Action:
         before = [os.stat(path) for path in paths]
         rewrite(paths, _journal.new_path(run))
         if any(_changed(path, status) for path, status in zip(paths, before, strict=True)):
-            os.unlink(_journal.new_path(run))
+            _journal.recover(run)
             return replace(action, kind="skip", reason="it was written to meanwhile")
         sizes = {name: status.st_size for name, status in zip(action.files, before, strict=True)}
         _journal.commit(run, _journal.Journal(action.new, sizes, list(action.codes)))
     except OSError as error:
+        with suppress(OSError):  # a half-written new file; or finish what has been decided on
+            _journal.recover(run)
         reason = f"{printable(error.filename or run)}: {error.strerror}"
         return replace(action, kind="skip", reason=reason)
     return replace(action, done=True)

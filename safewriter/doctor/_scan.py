@@ -34,12 +34,10 @@ class FileScan:
     fault: Record | None = None
     faults: int = 0
     behind: int = 0  # intact records behind the first fault
-    fault_end: int = 0
     bad_walls: int = 0
     bad_wall_offset: int = 0
     bad_wall_nan: bool = False
     error: OSError | None = None
-    read: int = 0
 
     @property
     def name(self) -> str:
@@ -150,7 +148,6 @@ def _scan_file(run: RunScan, file: FileScan, index: int, decoder: ScalarDecoder[
 
 def _fault(file: FileScan, fault: Record) -> None:
     file.faults += 1
-    file.fault_end = fault.offset + fault.length
     if file.fault is None:
         file.fault = fault
 

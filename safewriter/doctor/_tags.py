@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
+from tensorboard.compat.proto import types_pb2
+
 from safewriter.events import value_kind
+from safewriter.events._events import scalar_value
 
 KEPT = {"scalar": 1000, "histogram": 500, "image": 10, "audio": 10, "tensor:pr_curves": 100}
 """How many points of a tag TensorBoard keeps by default (``--samples_per_plugin``)."""
+
+_NUMBERS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
 
 
 @dataclass(slots=True)
@@ -130,10 +136,10 @@ class Tag:
             self.zero_after = None
 
 
-def add_value(tags: dict[str, Tag], file: int, step: int, value: object) -> None:
+def add_value(tags: dict[str, Tag], file: int, step: int, value: Any) -> None:
     """Take one ``Summary.Value`` of any kind."""
-    name = value.tag  # type: ignore[attr-defined]
-    what = value.WhichOneof("value")  # type: ignore[attr-defined]
+    name = value.tag
+    what = value.WhichOneof("value")
     kind = value_kind(value)
     tag = tags.get(name)
     if tag is None:
@@ -145,11 +151,9 @@ def add_value(tags: dict[str, Tag], file: int, step: int, value: object) -> None
         tag.other_kind, tag.other_step = kind, step
     if what is None:  # metadata alone is no point
         return
-    if what == "simple_value":
-        tag.add(file, step, value.simple_value)  # type: ignore[attr-defined]
-        return
-    if kind == "scalar":
-        from tensorboard.compat.proto import types_pb2
-
-        tag.doubles += value.tensor.dtype != types_pb2.DT_FLOAT  # type: ignore[attr-defined]
-    tag.add(file, step, crc32(value.SerializeToString()))  # type: ignore[attr-defined]
+    if kind == "scalar" and what == "tensor":
+        tag.doubles += value.tensor.dtype != types_pb2.DT_FLOAT
+    if kind == "scalar" and (what == "simple_value" or value.tensor.dtype in _NUMBERS):
+        tag.add(file, step, scalar_value(value))
+    else:
+        tag.add(file, step, crc32(value.SerializeToString()))

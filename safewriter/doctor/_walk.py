@@ -55,7 +55,7 @@ def walk(top: str, user: User, findings: list[Finding]) -> Iterator[Directory]:
             status = os.stat(path)
             identity = (status.st_dev, status.st_ino)
             if identity in above:
-                findings.append(_loop(path, name))
+                findings.append(_loop(path))
                 continue
             if identity in seen:
                 continue
@@ -122,7 +122,7 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _loop(path: str, name: str) -> Finding:
+def _loop(path: str) -> Finding:
     target = os.path.realpath(path)
     return Finding(
         "SW504",

@@ -57,8 +57,14 @@ def summary_record(value: Summary.Value, step: int) -> bytes:
     return frame(event.SerializeToString())
 
 
-def tensor(tag: str, step: int, dtype: int, plugin: str | None = "scalars") -> bytes:
-    """Return a record with one number, as TensorFlow 2 writes it."""
+def tensor(
+    tag: str,
+    step: int,
+    dtype: int,
+    plugin: str | None = "scalars",
+    number: float | None = None,
+) -> bytes:
+    """Return a record with one number (the step if none is given), as TensorFlow 2 writes it."""
     content = TensorProto(dtype=dtype)
     if dtype == types_pb2.DT_DOUBLE:
         content.double_val.append(step)
@@ -66,7 +72,7 @@ def tensor(tag: str, step: int, dtype: int, plugin: str | None = "scalars") -> b
         content.string_val.append(b"word")
         content.tensor_shape.dim.add(size=1)
     else:
-        content.float_val.append(step)
+        content.float_val.append(step if number is None else number)
     value = Summary.Value(tag=tag, tensor=content)
     if plugin is not None:
         value.metadata.plugin_data.plugin_name = plugin
@@ -388,6 +394,14 @@ SITUATIONS = [
         {"a": _ALL},
         {"a": _ALL},
         evidence={"step": 5, "points": 5, "count": 10},
+    ),
+    Situation(
+        "diverged-tensors",
+        "SW408",
+        _one_file(*(tensor("a", step, types_pb2.DT_FLOAT, number=math.inf) for step in range(5))),
+        _SHOWN_HEAD,
+        _SHOWN_HEAD,
+        evidence={"step": 0, "points": 5, "count": 5},
     ),
     Situation(
         "text-only",

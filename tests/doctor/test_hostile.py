@@ -62,7 +62,7 @@ def _judge(top: Path) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(first=_MUTATIONS, second=_MUTATIONS)
 def test_mutated_files(tmp_path: Path, first: object, second: object) -> None:
@@ -77,7 +77,7 @@ def test_mutated_files(tmp_path: Path, first: object, second: object) -> None:
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(payloads=st.lists(st.binary(max_size=60), max_size=5))
 def test_records_of_arbitrary_bytes(tmp_path: Path, payloads: list[bytes]) -> None:

@@ -152,6 +152,25 @@ def test_a_disk_that_refuses_costs_nothing(tmp_path: Path) -> None:
     assert {path: data for path, data in after.items() if not path.endswith("lock")} == before
 
 
+def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A new file that cannot be written to its end is deleted; the run stays as it is."""
+    write(tmp_path / "run", version_record(START), torn(_RECORD, 20), scalars("a", range(100)))
+    before = content(tmp_path / "run")
+    script = """
+        import resource, signal, sys
+        from safewriter.doctor import repair
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        (action,) = repair(sys.argv[1])
+        print(action.kind, action.reason)
+    """
+    output = run_python(script, args=[tmp_path], check=True).stdout
+    assert output.startswith("skip ")
+    assert "too large" in output
+    after = content(tmp_path / "run")
+    assert {path: data for path, data in after.items() if not path.endswith("lock")} == before
+
+
 def test_two_files_of_one_name_in_quarantine(tmp_path: Path) -> None:
     """A file in quarantine is never replaced by another."""
     for number in range(3):

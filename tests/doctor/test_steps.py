@@ -27,7 +27,7 @@ def _hides(points: list[tuple[int, float]]) -> bool:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(points=_POINTS)
 def test_a_finding_exactly_when_a_point_is_hidden(
@@ -46,7 +46,7 @@ def test_a_finding_exactly_when_a_point_is_hidden(
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     first=st.lists(st.integers(0, 9), unique=True, min_size=1).map(sorted),
