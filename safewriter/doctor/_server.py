@@ -60,7 +60,7 @@ def _compare(
     server: str, top: str, runs: dict[str, str], findings: list[Finding]
 ) -> Iterator[Finding]:
     served_from = str(_get(server, "data/environment").get("data_location") or "")
-    if served_from and os.path.realpath(os.path.expanduser(served_from)) != os.path.realpath(top):
+    if served_from and not _may_be(served_from, top):
         yield Finding(
             "SW703",
             f"{server} serves {served_from!r}.",
@@ -86,6 +86,16 @@ def _compare(
     shown = sorted((run for run in runs if run in served), key=lambda run: -_modified(runs[run]))
     for run in shown[:_COMPARED_RUNS]:
         yield from _compare_run(server, run, runs[run], set(tags.get(run, ())), run in hopeless)
+
+
+def _may_be(served: str, top: str) -> bool:
+    """Whether the directory that TensorBoard was given can be ``top``."""
+    path = os.path.expanduser(served)
+    if os.path.realpath(path) == os.path.realpath(top):
+        return True
+    # A relative path is relative to where TensorBoard was started, which it does not tell.
+    end = tuple(part for part in Path(os.path.normpath(path)).parts if part != "..")
+    return not os.path.isabs(path) and Path(top).parts[-len(end) or len(top) :] == end
 
 
 def _missing(

@@ -123,3 +123,20 @@ def test_no_server(tmp_path: Path) -> None:
     for address in (f"http://127.0.0.1:{port}", "nonsense"):
         findings = check(tmp_path, server=address)
         assert [finding.code for finding in findings] == ["SW701"]
+
+
+@pytest.mark.parametrize("reader", ["fast", "python"])
+def test_a_server_that_was_given_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader
+) -> None:
+    """TensorBoard says ``runs``; from which directory it was started, nobody can tell."""
+    run(tmp_path / "here" / "runs", "one")
+    run(tmp_path / "here" / "logs", "one")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with TensorBoardServer("runs", reader) as server:
+        server.wait_until(lambda: len(server.tags()) == 1)
+        monkeypatch.chdir(tmp_path / "there")
+        assert check(tmp_path / "here" / "runs", server=server.url) == []
+        findings = check(tmp_path / "here" / "logs", server=server.url)
+        assert [finding.code for finding in findings] == ["SW703"]
