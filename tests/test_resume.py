@@ -656,6 +656,18 @@ def test_going_back_within_a_resumed_session_is_warned_of(
             writer.add_scalar("loss", 0.0, 3)
 
 
+def test_going_back_in_a_second_writer_is_warned_of(tmp_path: Path) -> None:
+    """The writers of one process that resume a run are one session, also one after the other."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("loss", 0.0, 5)
+    with (
+        SafeSummaryWriter(tmp_path, resume=True) as writer,
+        pytest.warns(StepOrderWarning, match="'loss' goes back from step 5 to step 3"),
+    ):
+        writer.add_scalar("loss", 0.0, 3)
+    assert len(event_files(tmp_path)) == 1
+
+
 def test_a_missing_step_goes_on_behind_the_earlier_session(
     tmp_path: Path, sessions: Sessions
 ) -> None:
