@@ -14,6 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
 
+from . import _lifecycle
 from ._eventwriter import RunEventWriter
 from ._ledger import INT64_MAX, INT64_MIN
 from ._resume import logged_from
@@ -163,7 +164,10 @@ class RunFileWriter(FileWriter):
         if not self._member.may_move:
             return False
         state = self._ledger.tags.get(tag)
-        return state is not None and step <= state.last and getattr(state.logger, "left", False)
+        if state is None or state.logger is self._member or step > state.last:
+            return False
+        # An interactive session keeps the writer of a cell that was interrupted, in its traceback.
+        return getattr(state.logger, "left", False) or _lifecycle.interactive()
 
     def _make_shortcut(self, summary: Summary) -> None:
         if self._member.run.remote or len(summary.value) != 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -17,6 +18,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 import filelock as _filelock  # noqa: F401  It releases its locks at exit too: ours must run first.
+
+logger = logging.getLogger("safewriter")
 
 
 class Closable(Protocol):
@@ -63,11 +66,19 @@ class _Changing:
                 self._depth += 1
                 try:
                     while self._put_off:
-                        self._put_off.popleft()()
+                        _do(self._put_off.popleft())
                 finally:
                     self._depth -= 1
             finally:
                 self._lock.release()
+
+
+def _do(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:
+        # A warning that was made an error. The code that runs now has nothing to do with it.
+        logger.exception("a writer was garbage collected")
 
 
 changing = _Changing()
@@ -96,6 +107,11 @@ def opened(run: Closable) -> None:
 
         _pid_with_finalizer = os.getpid()
         Finalize(None, _at_exit, exitpriority=100)
+
+
+def interactive() -> bool:
+    """Tell whether a person runs piece by piece of code in this process."""
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules or bool(sys.flags.interactive)
 
 
 def closed(run: Closable) -> None:
@@ -129,9 +145,7 @@ def _died_of_an_exception() -> bool:
         return not (isinstance(error, SystemExit) and not error.code)
     # The interpreter sets last_value for an exception that nothing caught; an interactive session
     # sets it for each of its own, and goes on.
-    return getattr(sys, "last_value", None) is not None and not (
-        hasattr(sys, "ps1") or "ipykernel" in sys.modules or sys.flags.interactive
-    )
+    return getattr(sys, "last_value", None) is not None and not interactive()
 
 
 def _after_fork() -> None:

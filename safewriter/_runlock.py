@@ -19,6 +19,8 @@ from ._errors import RunLockedError, UnlockedRunWarning, warn
 from ._rundir import HIDDEN
 from .events import run_record
 
+_INSTANT_SECONDS = 0.2
+
 #: How long a process that was refused waits for the holder to write down who it is.
 _HOLDER_SECONDS = 2.0
 
@@ -44,7 +46,8 @@ class RunLock:
         # A soft lock would outlive a killed process, so no lock is better than that.
         lock = FileLock(self.path, thread_local=False, fallback_to_soft=False)
         try:
-            lock.acquire(blocking=False)
+            # Whoever asks how the run stands holds the lock for an instant; a writer keeps it.
+            lock.acquire(timeout=_INSTANT_SECONDS, poll_interval=_INSTANT_SECONDS / 20)
         except Timeout:
             raise RunLockedError(
                 f"{self.directory!r} is being written by {self._holder()}. Two writers would hide "

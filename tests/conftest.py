@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+# How long an example takes says nothing on a machine that does other things as well.
+hypothesis.settings.register_profile(
+    "safewriter",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("safewriter")
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
 if TYPE_CHECKING:
