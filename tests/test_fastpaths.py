@@ -307,6 +307,10 @@ def same_histogram(values: Any) -> None:
             assert ours is None
         else:
             assert ours is not None
+            have, want = ours.value[0].histo, theirs.value[0].histo
+            if want.num > 8192:  # Torch's own differs with the number of threads.
+                assert have.sum_squares == pytest.approx(want.sum_squares, rel=1e-13, nan_ok=True)
+                have.sum_squares = want.sum_squares
             assert ours.SerializeToString() == theirs.SerializeToString()
 
 
@@ -329,7 +333,7 @@ def test_histogram_of_a_tensor_equals_torchs(dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_histogram_of_many_values_equals_torchs(dtype):
-    """What is counted in several blocks, the last one not full, adds up to torch's histogram."""
+    """Several blocks, the last not full, add up to torch's; only the squares may be rounded."""
     values = np.random.default_rng(2).standard_normal(200_001).astype(dtype)
     values[::1000] = default_bins()[700]
     values[5] = default_bins()[-1]
