@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import torch.utils.tensorboard.writer as _module
+from google.protobuf.message import EncodeError
 from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -15,10 +16,11 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
 
 from . import _lifecycle
-from ._eventwriter import RunEventWriter
+from ._eventwriter import RunEventWriter, too_large
 from ._ledger import INT64_MAX, INT64_MIN
 from ._resume import logged_from
 from ._run import Member
+from ._runs import start_over
 from ._scalar import ScalarShortcut
 from .events import value_kind
 from .events._events import scalar_value
@@ -110,6 +112,8 @@ class RunFileWriter(FileWriter):
         try:
             # Positional: trackers that wrap this take the step by its place.
             super().add_summary(summary, step, walltime)
+        except EncodeError:
+            raise too_large(summary) from None
         finally:
             _inside.add_summary = before
         self._make_shortcut(summary)
@@ -149,7 +153,7 @@ class RunFileWriter(FileWriter):
         kind = value_kind(value)
         number = scalar_value(value) if kind == "scalar" else None
         if number is not None and step is not None and self._starts_over(value.tag, step):
-            self._member.start_over(value.tag, step)
+            start_over(self._member, value.tag, step)
             self.follow()
         restart = self._member.run.restart_at(self._subdir, value.tag, step)
         if restart is not None:

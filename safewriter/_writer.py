@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from . import _lifecycle, _media, _run
+from . import _lifecycle, _media, _runs
 from ._calling import chosen_here
 from ._errors import RankWarning, RunDirectoryError, WriteErrorWarning, warn
 from ._filewriter import RunFileWriter
 from ._ledger import EVAL_TAGS, TRAIN_TAGS
+from ._run import Member, Run, RunRequest
 from ._rundir import check_name, is_remote, may_pass, process_rank, resolve
 from ._scalar import series_are_hooked
 
@@ -60,7 +61,7 @@ class SafeSummaryWriter(SummaryWriter):
     """
 
     # None for writers that torch made and that patch() turned into ours: they stay what they are.
-    _member: _run.Member | None = None
+    _member: Member | None = None
     # What holds for a writer that did not have our arguments, because only torch's __init__ ran.
     _unasked: ClassVar[Mapping[str, Any]] = {}
     log_dir: str = ""
@@ -101,8 +102,8 @@ class SafeSummaryWriter(SummaryWriter):
             self._run.directory, comment, purge_step, max_queue, flush_secs, filename_suffix
         )
 
-    def _join(self, request: _run.RunRequest) -> None:
-        member = _run.join(request)
+    def _join(self, request: RunRequest) -> None:
+        member = _runs.join(request)
         myself = weakref.ref(self)
 
         def follow() -> None:
@@ -115,7 +116,7 @@ class SafeSummaryWriter(SummaryWriter):
         _lifecycle.when_collected(self, member.leave)
 
     @property
-    def _run(self) -> _run.Run:
+    def _run(self) -> Run:
         assert self._member is not None
         return self._member.run
 
@@ -162,7 +163,7 @@ class SafeSummaryWriter(SummaryWriter):
     def _join_as_told(self) -> None:
         origin = self.__dict__.pop("_origin", None)
         if origin is not None:
-            self._join(_run.request_of_pickled(*origin))
+            self._join(_runs.request_of_pickled(*origin))
         else:
             # Only torch's __init__ ran: a subclass named it instead of calling super().
             told = {"purge_step": self.purge_step, "filename_suffix": self.filename_suffix}
@@ -411,7 +412,7 @@ def _request(
     ranks: str = "all",
     train_tags: Iterable[str] = TRAIN_TAGS,
     eval_tags: Iterable[str] = EVAL_TAGS,
-) -> _run.RunRequest:
+) -> RunRequest:
     """Turn a writer's arguments into what it asks for."""
     if ranks not in ("all", "zero"):
         raise ValueError(f"ranks is {ranks!r}, but must be 'all' or 'zero'")
@@ -424,7 +425,7 @@ def _request(
             "others.",
         )
     named = os.fsdecode(log_dir) if log_dir else "runs"
-    return _run.RunRequest(
+    return RunRequest(
         log_dir=named if is_remote(named) else resolve(named, root),
         named=bool(log_dir),
         comment=comment,
@@ -444,5 +445,5 @@ class _HparamsWriter(SafeSummaryWriter):
 
     def __init__(self, log_dir: str) -> None:
         directory = log_dir if is_remote(log_dir) else resolve(log_dir)
-        self._join(_run.RunRequest(directory, unique=False, continues=True))
+        self._join(RunRequest(directory, unique=False, continues=True))
         super(SafeSummaryWriter, self).__init__(log_dir)
