@@ -65,14 +65,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in ("doctor", "events"):
-        return import_module(f".{name}", __name__)
-    value = getattr(import_module(f".{_ROOMS.get(name, '_errors')}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # A type checker would take any name for one of ours.
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in ("doctor", "events"):
+            return import_module(f".{name}", __name__)
+        value = getattr(import_module(f".{_ROOMS.get(name, '_errors')}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

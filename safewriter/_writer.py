@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -19,6 +19,9 @@ from ._ledger import EVAL_TAGS, TRAIN_TAGS
 from ._run import Member, Run, RunRequest
 from ._rundir import check_name, is_remote, may_pass, process_rank, resolve
 from ._scalar import series_are_hooked
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 StrPath = str | os.PathLike[str]
 
@@ -360,6 +363,10 @@ class SafeSummaryWriter(SummaryWriter):
             self._run.used = True
         super().add_embedding(mat, metadata, label_img, global_step, tag, metadata_header)
 
+    def get_logdir(self) -> str:
+        """Return the directory of the run, absolute."""
+        return self.log_dir
+
     def close(self) -> None:
         """Leave the run; the last writer to leave closes it. May be called any number of times.
 
@@ -368,6 +375,9 @@ class SafeSummaryWriter(SummaryWriter):
         super().close()
         if self._member is not None:
             self._member.leave()
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
