@@ -40,7 +40,7 @@ def test_all_is_what_the_package_exports():
 def test_an_unknown_name_is_an_attribute_error():
     """A name that is not exported raises as for any module."""
     with pytest.raises(AttributeError, match="module 'safewriter' has no attribute 'Nothing'"):
-        _ = safewriter.Nothing
+        _ = safewriter.Nothing  # type: ignore[attr-defined]
 
 
 def test_import_loads_neither_torch_nor_tensorboard():

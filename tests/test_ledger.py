@@ -409,7 +409,7 @@ def test_steps_that_are_no_integers_are_told_once_per_tag(tmp_path):
     with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for step in (0.5, 1.5, 2.5, 3.5):
-            writer.add_scalar("loss", 1.0, step)
+            writer.add_scalar("loss", 1.0, step)  # type: ignore[arg-type]
     once(StepOrderWarning, caught, "0.5 of 'loss'")
 
 
