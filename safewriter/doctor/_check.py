@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from safewriter.doctor._bytes import check_bytes, is_stray, stray
+from safewriter.doctor._bytes import check_bytes, stray
 from safewriter.doctor._codes import CODES
 from safewriter.doctor._data import check_data
 from safewriter.doctor._finding import Finding, printable
@@ -116,7 +116,6 @@ def _check_run(directory: Directory, tree: Tree) -> Iterator[Finding]:
     for path in directory.strays:
         yield stray(path, run.name, "is no event file of the run by its name")
     yield from check_bytes(run)
-    run.files = [file for file in run.files if not is_stray(file) and file.error is None]
     yield from check_order(run)
     yield from check_data(run)
     yield from check_status(run)

@@ -150,11 +150,10 @@ def _plan(directory: Directory, wanted: set[str]) -> Iterator[Action]:
         strays |= {os.path.basename(stray) for stray in directory.strays}
     for name in sorted(strays):
         yield Action("quarantine", path, (name,), codes=("SW501",))
-    run.files = [file for file in run.files if file.name not in strays and file.error is None]
     order = {f.code for f in check_order(run)} & _MERGED & wanted
     if order:
         codes = order | {f.code for f in findings if f.code in _REWRITTEN}
-        yield _merge(path, run.files, codes)
+        yield _merge(path, [file for file in run.files if file.name not in strays], codes)
         return
     by_file: dict[str, list[Finding]] = {}
     for finding in findings:

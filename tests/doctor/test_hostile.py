@@ -76,6 +76,19 @@ def test_mutated_files(tmp_path: Path, first: object, second: object) -> None:
     shutil.rmtree(tmp_path / "run")
 
 
+def test_a_stray_file_between_others(tmp_path: Path) -> None:
+    """What later files do is told of these files, also when an earlier one holds no event."""
+    run = tmp_path / "run"
+    write(run, b"no event at all " * 9, file=name(0))
+    write(run, version_record(START), scalars("a", range(5)), file=name(1))
+    late = session_start(2, 100) + scalars("b", [1, 0, 2], after=100)
+    write(run, version_record(START + 100), late, file=name(2))
+    found = {finding.code: finding for finding in check(tmp_path)}
+    assert set(found) == {"SW501", "SW404", "SW403"}
+    assert found["SW404"].path.name == name(2)
+    _judge(tmp_path)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
