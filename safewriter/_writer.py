@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import reprlib
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -24,6 +27,19 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 StrPath = str | os.PathLike[str]
+
+
+@contextlib.contextmanager
+def _valid_text() -> Iterator[None]:
+    """Say which tag it is that protobuf refuses; it does so before anything is written."""
+    try:
+        yield
+    except UnicodeError as error:
+        text = reprlib.repr(getattr(error, "object", error))
+        raise ValueError(
+            f"{text} is not valid Unicode: no event can hold what has no UTF-8. Take it out of the "
+            "tag or the text."
+        ) from None
 
 
 class SafeSummaryWriter(SummaryWriter):
@@ -196,8 +212,12 @@ class SafeSummaryWriter(SummaryWriter):
                 and shortcut.write(scalar_value, global_step)
             ):
                 return
-        super().add_scalar(tag, scalar_value, global_step, walltime, new_style, double_precision)
+        with _valid_text():
+            super().add_scalar(
+                tag, scalar_value, global_step, walltime, new_style, double_precision
+            )
 
+    @_valid_text()
     def add_scalars(
         self,
         main_tag: str,
@@ -243,6 +263,7 @@ class SafeSummaryWriter(SummaryWriter):
             self.all_writers[path] = self._new_file_writer(subdir, series)
         super().add_scalars(main_tag, remaining, global_step, walltime)
 
+    @_valid_text()
     def add_histogram(
         self,
         tag: str,
@@ -265,6 +286,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
+    @_valid_text()
     def add_image(
         self,
         tag: str,
@@ -286,6 +308,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
+    @_valid_text()
     def add_images(
         self,
         tag: str,
@@ -303,6 +326,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
+    @_valid_text()
     def add_text(
         self,
         tag: str,
@@ -317,6 +341,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
+    @_valid_text()
     def add_hparams(
         self,
         hparam_dict: dict[str, Any],
@@ -448,6 +473,30 @@ def _request(
         train_tags=tuple(train_tags),
         eval_tags=tuple(eval_tags),
     )
+
+
+def _inherited(name: str) -> Any:
+    """Return torch's method, looked up when it is called: a tracker may have hooked it by then."""
+
+    @functools.wraps(getattr(SummaryWriter, name))
+    def method(self: SafeSummaryWriter, *args: Any, **kwargs: Any) -> None:
+        with _valid_text():
+            getattr(super(SafeSummaryWriter, self), name)(*args, **kwargs)
+
+    return method
+
+
+for _name in (
+    "add_tensor",
+    "add_histogram_raw",
+    "add_image_with_boxes",
+    "add_video",
+    "add_audio",
+    "add_pr_curve",
+    "add_pr_curve_raw",
+    "add_mesh",
+):
+    setattr(SafeSummaryWriter, _name, _inherited(_name))
 
 
 class _HparamsWriter(SafeSummaryWriter):
