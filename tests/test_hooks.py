@@ -1,7 +1,7 @@
 """Trackers that hook torch's writer see the same with us as without us, and our events are written.
 
-Each imitation does what the tool does, and nothing else. This file is also the script that runs
-them: every scenario in a process of its own, forked before safewriter was imported.
+Each imitation does what the tool does, and nothing else. Every scenario runs in a process of its
+own, forked from one that has imported torch but not safewriter.
 """
 
 from __future__ import annotations
@@ -325,7 +325,8 @@ def main(directory: str) -> None:
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What every tool saw in every order, and where the events are."""
     directory = tmp_path_factory.mktemp("hooks")
-    done = run_python(Path(__file__), args=[directory], deadline=300, check=True)
+    script = "import sys, tests.test_hooks as hooks; hooks.main(sys.argv[1])"
+    done = run_python(script, args=[directory], deadline=300, check=True)
     return json.loads(done.stdout.splitlines()[-1]), directory
 
 
@@ -371,7 +372,3 @@ def test_a_hook_that_was_removed_sees_nothing(results, tool):
     for order in ORDERS:
         assert seen[f"{tool}: {order}"]["removed"] == []
         assert seen[f"{tool}: {order}"]["removed after close"] == []
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
