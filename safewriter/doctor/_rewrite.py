@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
-import google_crc32c
 from tensorboard.compat.proto import event_pb2
 
+from safewriter._framing import frame
 from safewriter.events import Verdict, read_records
 
 _READABLE = (Verdict.OK, Verdict.BEHIND_FAULT)
@@ -32,9 +32,9 @@ def rewrite(paths: list[str], new: str) -> None:
         first = True
         for wall, _, data in records:
             if first and not _is_version(data):
-                file.write(_frame(_version(wall)))
+                file.write(frame(_version(wall)))
             first = False
-            file.write(_frame(data))
+            file.write(frame(data))
         file.flush()
         os.fsync(file.fileno())
     status = os.stat(paths[-1])
@@ -73,13 +73,3 @@ def _is_version(data: bytes) -> bool:
 
 def _version(wall: float) -> bytes:
     return bytes(event_pb2.Event(wall_time=wall, file_version="brain.Event:2").SerializeToString())
-
-
-def _frame(data: bytes) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _crc(length), data, _crc(data)))
-
-
-def _crc(data: bytes) -> bytes:
-    crc: int = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
