@@ -18,6 +18,7 @@ from torch.utils.tensorboard.writer import FileWriter
 from . import _lifecycle
 from ._eventwriter import RunEventWriter, too_large
 from ._ledger import INT64_MAX, INT64_MIN
+from ._remote import RemoteEventWriter
 from ._resume import logged_from
 from ._run import Member
 from ._runs import start_over
@@ -73,9 +74,10 @@ class RunFileWriter(FileWriter):
         self._ledger = run.ledger(self._subdir)
         directory = f"{run.directory}/{self._subdir}" if self._subdir else run.directory
         if run.remote:
-            self.event_writer = _torch_writer.EventFileWriter(
-                directory, *self._event_writer_arguments
+            self.event_writer = RemoteEventWriter(
+                directory, *self._event_writer_arguments, must_open=not run.used
             )
+            run.used = True
             run.remote_writers.append(self.event_writer)
         else:
             self.event_writer = event_writer_class()(directory, *self._event_writer_arguments)

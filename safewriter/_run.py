@@ -39,7 +39,7 @@ from ._runlock import RunLock
 from .events import event_files
 
 if TYPE_CHECKING:
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from ._remote import RemoteEventWriter
 
 logger = logging.getLogger("safewriter")
 
@@ -114,7 +114,7 @@ class Run:
         # Not empty, though this process may not have written an event to it.
         self.used = not self.remote and has_events(directory)
         self._location: Location = user_location()
-        self.remote_writers: list[EventFileWriter] = []
+        self.remote_writers: list[RemoteEventWriter] = []
         self._forked = False
         self._files: dict[str, EventFile] = {}
         self._ledgers: dict[str, TagLedger] = {}
@@ -293,15 +293,18 @@ class Run:
     def _close(self, status: str, *, look: bool) -> None:
         self.is_open = False
         _lifecycle.closed(self)
-        for file in self._files.values():
-            file.close(look=look)
-        for writer in self.remote_writers:
-            writer.close()
-        self.remote_writers.clear()
-        self.place = object() if self.remote else self.place
+        # All of it, even where a warning is an exception.
+        with contextlib.ExitStack() as stack:
+            if not (self.remote or self.request.silent):
+                stack.callback(self._lock.release, status)
+            for file in self._files.values():
+                stack.callback(file.close, look=look)
+            for writer in self.remote_writers:
+                stack.callback(writer.close)
+            self.remote_writers.clear()
+            self.place = object() if self.remote else self.place
         if self.remote or self.request.silent:
             return
-        self._lock.release(status)
         if not self.used and not any(file.events or file.lost for file in self._files.values()):
             warn_at(
                 self._location,

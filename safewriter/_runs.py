@@ -117,10 +117,8 @@ def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool]:
     if is_remote(log_dir):
         # No exclusive mkdir there: a random part keeps the names apart.
         name = run_name(request.comment, request.rank)
-        return (
-            f"{log_dir.rstrip('/')}/{name}_{uuid.uuid4().hex[:8]}" if request.unique else log_dir,
-            False,
-        )
+        parent = log_dir if log_dir.endswith("/") else log_dir + "/"
+        return f"{parent}{name}_{uuid.uuid4().hex[:8]}" if request.unique else log_dir, False
     if request.silent:
         return os.path.join(log_dir, run_name(request.comment, request.rank)), False
     if not request.unique:
