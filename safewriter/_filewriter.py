@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from typing import Any
@@ -161,9 +162,9 @@ class RunFileWriter(FileWriter):
         if restart is not None:
             self._restart(restart)
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
-        return self._ledger.check(
-            value.tag, kind, step, self._member, number, double=double, given=given
-        )
+        # Interned: protobuf makes a new string at each look, and the short cut keeps the tag as well.
+        tag = sys.intern(value.tag)
+        return self._ledger.check(tag, kind, step, self._member, number, double=double, given=given)
 
     def _starts_over(self, tag: str, step: int) -> bool:
         """Tell whether a newly made writer is not ahead of a writer that has left."""
@@ -178,14 +179,14 @@ class RunFileWriter(FileWriter):
     def _make_shortcut(self, summary: Summary) -> None:
         if self._member.run.remote or len(summary.value) != 1:
             return
-        value = summary.value[0]
-        key = value.tag if self._series is None else (value.tag, self._series)
+        value, tag = summary.value[0], sys.intern(summary.value[0].tag)
+        key = tag if self._series is None else (tag, self._series)
         if key in self._member.shortcuts or value.WhichOneof("value") != "simple_value":
             return
-        state = self._ledger.tags[value.tag]
+        state = self._ledger.tags[tag]
         if state.kind == "scalar" and not value.HasField("metadata"):
             file = self._member.run.file(self._subdir)
-            self._member.shortcuts[key] = ScalarShortcut(value.tag, state, file)
+            self._member.shortcuts[key] = ScalarShortcut(tag, state, file)
 
 
 def _tags(summary: Summary) -> str:
