@@ -162,7 +162,7 @@ class RunFileWriter(FileWriter):
         if restart is not None:
             self._restart(restart)
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
-        # Interned: protobuf makes a new string at each look, and the short cut keeps the tag as well.
+        # Interned: protobuf makes a new string at each look, and the short cut keeps one too.
         tag = sys.intern(value.tag)
         return self._ledger.check(tag, kind, step, self._member, number, double=double, given=given)
 
