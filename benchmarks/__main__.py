@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import platform
 import statistics
 import sys
@@ -67,6 +68,11 @@ def _medians(found: dict[str, Any]) -> dict[str, Any]:
                     row[f"{other} / this"] = statistics.median(
                         theirs["caller"] / mine["caller"] for theirs, mine in pairs
                     )
+            if REFERENCE in contenders and name != PNG:
+                pairs = zip(contenders[REFERENCE], results, strict=True)
+                row["torch's cpu / this"] = statistics.median(
+                    theirs["cpu"] / mine["cpu"] for theirs, mine in pairs
+                )
             kinds[kind][name] = row
     return kinds
 
@@ -97,6 +103,7 @@ def _machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
+        "load": os.getloadavg(),
         "versions": versions,
     }
 
@@ -112,13 +119,13 @@ def main() -> None:
     """Measure, print the tables and write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer calls, rounds and sizes")
-    parser.add_argument("--rounds", type=int, help="5, or 2 with --quick")
+    parser.add_argument("--rounds", type=int, help="9, or 2 with --quick")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     parser.add_argument("--dir", help="where to write the runs; the temporary directory if absent")
     options = parser.parse_args()
     if not sys.platform.startswith("linux"):
         parser.error("the benchmarks fork and read /proc: they run on Linux only")
-    rounds = options.rounds or (2 if options.quick else 5)
+    rounds = options.rounds or (2 if options.quick else 9)
     names = [name for name, contender in CONTENDERS.items() if contender.installed]
     with contextlib.ExitStack() as stack:
         processes = [

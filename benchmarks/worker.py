@@ -88,9 +88,9 @@ def _log(name: str, kind: str, calls: int, directory: str) -> None:
     gc.collect()
     files = Files(directory)
     before = sum(files.sizes().values())
-    # The median over pieces: what else the machine does in between falls on a few of them. A piece
-    # is longer than torch's queue where that may empty and fill again, so that it cannot hide work.
-    size = max(KINDS[kind].period, calls // 15)
+    # The median over pieces: what else the machine does in between falls on a few of them. Where
+    # torch's queue can empty and fill again within a call's time, a piece is longer than the queue.
+    size = max(KINDS[kind].period, min(calls // 15, 100))
     times = [time.perf_counter()]
     cpu = time.process_time()
     for start in range(warm, warm + calls, size):
