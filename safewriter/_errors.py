@@ -101,7 +101,8 @@ class UnlockedRunWarning(SafeWriterWarning):
     """The file system cannot lock the run directory."""
 
 
-_OURS = ("safewriter", "torch.utils.tensorboard", "tensorboard")
+# contextlib: some of our methods are decorated with a context manager of it.
+_OURS = ("safewriter", "torch.utils.tensorboard", "tensorboard", "contextlib")
 
 
 def _is_ours(frame: FrameType) -> bool:
