@@ -25,11 +25,12 @@ from ._errors import (
 TRAIN_TAGS = ("train", "training", "trn", "fit")
 EVAL_TAGS = ("val", "valid", "validation", "eval", "evaluation", "test", "dev", "holdout")
 
-#: Words of which a bare quality metric consists: what is measured on held-out data as a rule.
+#: Words of which a bare quality metric consists: what is measured on held-out data as a rule. A
+#: change of case parts the m of mAP and mIoU from the rest.
 _QUALITY = frozenset(
     """
     accuracy acc top1 top5 precision recall f1 fscore auc auroc auprc ap map miou iou dice
-    bleu rouge meteor wer cer psnr ssim fid mrr ndcg r2
+    bleu rouge meteor wer cer psnr ssim fid mrr ndcg r2 m
     """.split()
 )
 
