@@ -100,10 +100,13 @@ class RunLock:
         self._record.update(fields)
         path = os.path.join(self.directory, HIDDEN, "run.json")
         temporary = f"{path}.{os.getpid()}"
-        with contextlib.suppress(OSError):
+        try:
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(self._record, file, indent=1, default=str)
             os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
 
     def _holder(self) -> str:
         """Name pid, host and start of the process that holds the lock."""
