@@ -20,15 +20,14 @@ from collections.abc import Callable
 
 from . import _backlog, _descriptors
 from ._errors import WriteErrorWarning, warn
-from ._framing import OPEN_FLAGS, create_event_file, frame, version_record
+from ._framing import OPEN_FLAGS, create_event_file, frame, identity, version_record
+from ._trouble import Trouble, counted
 
 #: The file is no longer where we opened it: go on in a new one instead of waiting for it.
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ESTALE, errno.ENXIO})
 
 #: Seconds between two looks at whether the file is still where it was created.
 _LOOK_SECONDS = 1.0
-_FIRST_RETRY_SECONDS = 0.05
-_LAST_RETRY_SECONDS = 5.0
 
 
 class EventFile:
@@ -63,11 +62,7 @@ class EventFile:
         self._ready = False
         self._busy = False
         self._looked_at = self._look_at = 0.0
-        self._refusing = False
-        self._delayed = 0
-        self._retry_at = 0.0
-        self._retry_seconds = _FIRST_RETRY_SECONDS
-        self._news: list[str] = []
+        self._trouble = Trouble()
         self._gone = False
 
     def open(self) -> None:
@@ -113,7 +108,7 @@ class EventFile:
                         self._advance(now)
             elif self._busy:
                 # A signal handler inside its own thread's work, which takes this along.
-                backlog.add(record, at_any_price=not self._refusing)
+                backlog.add(record, at_any_price=not self._trouble.refusing)
                 return
             else:
                 self._advance(now, record)
@@ -125,7 +120,7 @@ class EventFile:
             if self._busy:
                 return
             if self._waits():
-                self._retry_at = 0.0
+                self._trouble.try_at_once()
                 self._advance(time.time())
         self._tell()
 
@@ -185,15 +180,15 @@ class EventFile:
 
     def _advance(self, now: float, record: bytes | None = None) -> None:
         """Write what waits, and `record` behind it, as far as the disk takes it."""
-        backlog = self._backlog
+        backlog, trouble = self._backlog, self._trouble
         try:
             self._busy = True
             if record is not None:
-                backlog.add(record, at_any_price=not self._refusing)
-                self._delayed += self._refusing
+                backlog.add(record, at_any_price=not trouble.refusing)
+                trouble.delayed += trouble.refusing
             if not self._looked_at <= now < self._look_at:
                 self._look(now)
-            if not self._gone and time.monotonic() >= self._retry_at:
+            if not self._gone and trouble.may_try():
                 self._drain()
         except OSError as error:
             self._refused(error)
@@ -223,8 +218,10 @@ class EventFile:
             self._size += written
             self._written += written
             self._commit()
-        if self._refusing and self._ready:
-            self._accepted()
+        if self._trouble.refusing and self._ready:
+            lost, backlog.dropped = backlog.dropped, 0
+            self.lost += lost
+            self._trouble.accepted(self._place(), lost)
 
     def _commit(self) -> None:
         record = self._backlog.current
@@ -256,7 +253,7 @@ class EventFile:
                 raise
             self._lose_sight(self._went_away())
             return
-        if _identity(os.fstat(self._fd)) != self._identity:
+        if identity(os.fstat(self._fd)) != self._identity:
             self._lose_sight(self._went_away())
             return
         _descriptors.opened(self)
@@ -269,12 +266,11 @@ class EventFile:
             self._backlog.put_back()
         version = version_record()
         file = create_event_file(self.directory, self._suffix, after=self._timestamp)
-        self._fd, self.path, self._timestamp = file
+        self._fd, self.path, self._timestamp, self._identity = file
         self._size = self._written = 0
         # The version record is no event of the user's: with it there are 0.
         self._backlog.current = version
         self.events = -1
-        self._identity = _identity(os.fstat(self._fd))
         self._looked_at = time.time()
         self._look_at = self._looked_at + _LOOK_SECONDS
         _descriptors.opened(self)
@@ -287,19 +283,21 @@ class EventFile:
             return
         try:
             here = os.fstat(self._fd)
-            if _identity(here) != self._identity:
+            if identity(here) != self._identity:
                 self._disown_descriptor()
             elif here.st_nlink == 0:
                 self._lose_sight(
                     f"{self.path} was deleted, and with it {counted(max(self.events, 0))}"
                 )
-            elif _identity(os.stat(self.path)) != self._identity:
+            elif identity(os.stat(self.path)) != self._identity:
                 self._lose_sight(self._went_away())
         except OSError as error:
             if error.errno == errno.EBADF:
                 self._disown_descriptor()
             elif error.errno in _GONE:
                 self._lose_sight(self._went_away())
+            elif error.errno is None:
+                raise  # by a signal handler
 
     def _went_away(self) -> str:
         return (
@@ -312,10 +310,7 @@ class EventFile:
         self._close_descriptor(quietly=True)
         self.path = None
         self._gone = True
-        self._news.append(
-            f"{reason}. What is logged from now on goes to a new event file; do not delete or move "
-            "the directory of a run that is being written."
-        )
+        self._trouble.gone(reason)
 
     def _refused(self, error: OSError) -> None:
         if error.errno is None:
@@ -327,28 +322,8 @@ class EventFile:
         if error.errno in _GONE and self._fd >= 0:
             self._lose_sight(self._went_away())
             return
-        self._retry_at = time.monotonic() + self._retry_seconds
-        self._retry_seconds = min(self._retry_seconds * 2, _LAST_RETRY_SECONDS)
-        if not self._refusing:
-            self._refusing = True
-            self._delayed = self._count_waiting()
-            self._news.append(
-                f"writing to {self.path or self.directory} failed: {os.strerror(error.errno)} "
-                f"(errno {error.errno}). Training goes on: {counted(self._delayed)} and what is "
-                f"logged next wait in memory, up to {_backlog.limit_in_words()}, and go out in "
-                "order as soon as the disk takes them. Make room."
-            )
-
-    def _accepted(self) -> None:
-        lost = self._backlog.dropped
-        self._news.append(
-            f"{self.path} takes events again: {counted(self._delayed - lost)} that waited went out "
-            f"in order; {counted(lost)} that did not fit in memory are lost."
-        )
-        self.lost += lost
-        self._refusing = False
-        self._retry_seconds = _FIRST_RETRY_SECONDS
-        self._backlog.dropped = 0
+        waiting = self._count_waiting()
+        self._trouble.refused(self._place(), error.errno, waiting, _backlog.limit_in_words())
 
     def _count_waiting(self) -> int:
         # Below zero: the version record is the current one.
@@ -357,19 +332,14 @@ class EventFile:
 
     def _give_up(self) -> None:
         lost = self._count_waiting() + self._backlog.dropped
-        if lost:
-            self._news.append(
-                f"{counted(lost)} could not be written to {self.path or self.directory} before it "
-                "was closed and are lost: the disk still refuses them. Make room before the run "
-                "ends; SAFEWRITER_BACKLOG_MB sets how much memory they may wait in."
-            )
         self.lost += lost
+        self._trouble.gave_up(self._place(), lost)
         if self._backlog.current is not None:
             self.path = None  # It ends in the middle of a record: nothing may follow there.
-        self._refusing = False
-        self._retry_at = 0.0
-        self._retry_seconds = _FIRST_RETRY_SECONDS
         self._backlog.give_up()
+
+    def _place(self) -> str:
+        return self.path or self.directory
 
     def _disown_descriptor(self) -> None:
         """Somebody closed our descriptor; its number may be another file's by now."""
@@ -384,12 +354,10 @@ class EventFile:
             try:
                 os.close(fd)
             except OSError as error:
-                # NFS reports a write that the server refused here at the latest.
+                if error.errno is None:
+                    raise  # by a signal handler
                 if not quietly:
-                    self._news.append(
-                        f"closing {self.path} failed: {error.strerror} (errno {error.errno}). Its "
-                        "last events may be lost: make room."
-                    )
+                    self._trouble.closed_badly(self.path, error)
 
     def _tell(self) -> None:
         """Warn, and report that the file is gone, without the lock: both may run other code."""
@@ -401,23 +369,14 @@ class EventFile:
                 self._gone = False
                 with self._lock:
                     if not self._busy:
-                        self._retry_at = 0.0
+                        self._trouble.try_at_once()
                         self._advance(time.time())
         while True:
             with self._lock:
-                if not self._news:
+                if not self._trouble.news:
                     return
-                message = self._news.pop(0)
+                message = self._trouble.news.pop(0)
             warn(WriteErrorWarning, message)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def counted(events: int) -> str:
-    """Return ``"1 event"``, ``"2 events"``, ..."""
-    return f"{events} event{'s' * (events != 1)}"
 
 
 class SilentFile(EventFile):

@@ -68,19 +68,28 @@ def newest_timestamp(directory: str) -> int:
     return newest
 
 
-def create_event_file(directory: str, suffix: str = "", after: int = -1) -> tuple[int, str, int]:
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what tells a file from every other one."""
+    return status.st_dev, status.st_ino
+
+
+def create_event_file(
+    directory: str, suffix: str = "", after: int = -1
+) -> tuple[int, str, int, tuple[int, int]]:
     """Create a new event file whose name sorts after all others in `directory`.
 
     TensorBoard reads the files of a directory in name order, and a file that sorts before an older
     one hides its points. `after` is a timestamp to stay above as well: that of a file which was
-    there once and which readers remember. Returns the descriptor, opened for append, the absolute
-    path, and the timestamp.
+    there once and which readers remember. Returns the descriptor, opened for append, the path, the
+    timestamp and the :func:`identity`.
     """
     stamp = max(int(time.time()), newest_timestamp(directory) + 1, after + 1)
     while True:
         name = f"events.out.tfevents.{stamp:010d}.{socket.gethostname()}.{os.getpid()}.0{suffix}"
         path = os.path.join(directory, name)
         try:
-            return os.open(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666), path, stamp
+            descriptor = os.open(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             stamp += 1
+        else:
+            return descriptor, path, stamp, identity(os.fstat(descriptor))

@@ -120,7 +120,7 @@ def check_server(logdir: Path, reader: Reader, killed: list[tuple[str, dict[str,
 
 def test_kills_at_random_instants(warm, tmp_path):
     """Threads log scalars, series, histograms, images and texts: no acknowledged event is lost."""
-    check_kills(warm, tmp_path, count=32, seed=1)
+    check_kills(warm, tmp_path, count=24, seed=1)
 
 
 @pytest.mark.stress
