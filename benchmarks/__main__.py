@@ -96,7 +96,7 @@ def _scale(processes: list[Process], quick: bool) -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     packages = ["torch", "tensorboard", "tensorboardX", "numpy", "protobuf", "pillow"]
     versions = {}
-    for package in [*packages, "google-crc32c", "tensorflow", "wandb", "aim", "trackio"]:
+    for package in [*packages, "google-crc32c", "tensorflow", "wandb"]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {

@@ -91,29 +91,6 @@ class _Wandb:
         self._run.log({tag: float(value)}, step)
 
 
-class _Aim:
-    """aim, into a repository of its own."""
-
-    def __init__(self, directory: str) -> None:
-        aim = importlib.import_module("aim")
-        self._run = aim.Run(repo=directory, system_tracking_interval=None)
-
-    def add_scalar(self, tag: str, value: Any, step: int) -> None:
-        self._run.track(float(value), tag, step)
-
-
-class _Trackio:
-    """trackio, into a directory of its own."""
-
-    def __init__(self, directory: str) -> None:
-        os.environ["TRACKIO_DIR"] = directory
-        trackio = importlib.import_module("trackio")
-        self._run = trackio.init(project="benchmark", embed=False)
-
-    def add_scalar(self, tag: str, value: Any, step: int) -> None:
-        self._run.log({tag: float(value)}, step)
-
-
 CONTENDERS = {
     contender.name: contender
     for contender in (
@@ -123,8 +100,6 @@ CONTENDERS = {
         Contender(PATCHED, "safewriter", _patched),
         Contender("tf.summary", "tensorflow", _TensorFlow),
         Contender("wandb, offline", "wandb", _Wandb, events=False),
-        Contender("aim", "aim", _Aim, events=False),
-        Contender("trackio", "trackio", _Trackio, events=False),
     )
 }
 

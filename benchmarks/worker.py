@@ -25,10 +25,16 @@ from .contenders import BARE, CONTENDERS, OURS, PATCHED, PNG, bare_write, png_al
 from .kinds import KINDS, Call
 from .records import Files
 
+_answers = 1
+
 
 def main() -> None:
     """Serve until standard input ends."""
+    global _answers
     name = sys.argv[1]
+    # Some writers print on standard output: that goes to standard error.
+    _answers = os.dup(1)
+    os.dup2(2, 1)
     warnings.simplefilter("ignore")
     _imports(name)
     gc.collect()
@@ -73,7 +79,7 @@ def _line() -> bytes:
 
 
 def _answer(message: dict[str, Any]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
+    os.write(_answers, json.dumps(message).encode() + b"\n")
 
 
 def _log(name: str, kind: str, calls: int, directory: str) -> None:

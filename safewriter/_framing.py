@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 from google_crc32c import value as crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SourceMetadata
@@ -26,21 +27,24 @@ def _masked(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-_headers: dict[int, bytes] = {}
+# By the size of the payload: what packs a record, and its length with the checksum of that.
+_frames: dict[int, tuple[Callable[..., bytes], bytes]] = {}
 
 
 def frame(payload: bytes) -> bytes:
     """Frame a payload as one record."""
     size = len(payload)
-    header = _headers.get(size)
-    if header is None:
+    known = _frames.get(size)
+    if known is None:
         length = struct.pack("<Q", size)
         header = length + _CRC.pack(_masked(crc32c(length)))
-        if len(_headers) < 4096:
-            _headers[size] = header
+        known = struct.Struct(f"<{len(header)}s{size}sI").pack, header
+        if len(_frames) < 4096:
+            _frames[size] = known
+    pack, header = known
     crc = crc32c(payload)
     # The mask is written out again here: a call would cost as much as the checksum.
-    return header + payload + _CRC.pack((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+    return pack(header, payload, (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def version_record() -> bytes:

@@ -8,7 +8,7 @@ import os
 import reprlib
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -29,17 +29,28 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 
 
-@contextlib.contextmanager
-def _valid_text() -> Iterator[None]:
+class _ValidText(contextlib.ContextDecorator):
     """Say which tag it is that protobuf refuses; it does so before anything is written."""
-    try:
-        yield
-    except UnicodeError as error:
-        text = reprlib.repr(getattr(error, "object", error))
-        raise ValueError(
-            f"{text} is not valid Unicode: no event can hold what has no UTF-8. Take it out of the "
-            "tag or the text."
-        ) from None
+
+    # Not a generator: that would cost a tenth of a text.
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        if isinstance(exc_val, UnicodeError):
+            text = reprlib.repr(getattr(exc_val, "object", exc_val))
+            raise ValueError(
+                f"{text} is not valid Unicode: no event can hold what has no UTF-8. Take it out of "
+                "the tag or the text."
+            ) from None
+
+
+_valid_text = _ValidText()
 
 
 class SafeSummaryWriter(SummaryWriter):
@@ -212,12 +223,11 @@ class SafeSummaryWriter(SummaryWriter):
                 and shortcut.write(scalar_value, global_step)
             ):
                 return
-        with _valid_text():
+        with _valid_text:
             super().add_scalar(
                 tag, scalar_value, global_step, walltime, new_style, double_precision
             )
 
-    @_valid_text()
     def add_scalars(
         self,
         main_tag: str,
@@ -250,9 +260,19 @@ class SafeSummaryWriter(SummaryWriter):
                 }
                 if not remaining:
                     return
+        with _valid_text:
+            self._add_scalars_slowly(main_tag, remaining, global_step, walltime)
+
+    def _add_scalars_slowly(
+        self,
+        main_tag: str,
+        tag_scalar_dict: Mapping[str, Any],
+        global_step: int | None,
+        walltime: float,
+    ) -> None:
         base = self._get_file_writer().get_logdir()
         new = {}
-        for series in remaining:
+        for series in tag_scalar_dict:
             subdir = f"{main_tag.replace('/', '_')}_{series}"
             path = f"{base}/{subdir}"
             if path not in self.all_writers:
@@ -261,9 +281,9 @@ class SafeSummaryWriter(SummaryWriter):
         # Only now: a name that is refused leaves no part of the others behind.
         for path, (subdir, series) in new.items():
             self.all_writers[path] = self._new_file_writer(subdir, series)
-        super().add_scalars(main_tag, remaining, global_step, walltime)
+        super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
 
-    @_valid_text()
+    @_valid_text
     def add_histogram(
         self,
         tag: str,
@@ -286,7 +306,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text()
+    @_valid_text
     def add_image(
         self,
         tag: str,
@@ -308,7 +328,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text()
+    @_valid_text
     def add_images(
         self,
         tag: str,
@@ -326,7 +346,6 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text()
     def add_text(
         self,
         tag: str,
@@ -335,13 +354,14 @@ class SafeSummaryWriter(SummaryWriter):
         walltime: float | None = None,
     ) -> None:
         """Write a text, shown as Markdown; see torch's ``SummaryWriter.add_text``."""
-        summary = None if _media.hooked("add_text") else _media.text(tag, text_string)
-        if summary is None:
-            super().add_text(tag, text_string, global_step, walltime)
-        else:
-            self._get_file_writer().add_summary(summary, global_step, walltime)
+        with _valid_text:
+            summary = None if _media.hooked("add_text") else _media.text(tag, text_string)
+            if summary is None:
+                super().add_text(tag, text_string, global_step, walltime)
+            else:
+                self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text()
+    @_valid_text
     def add_hparams(
         self,
         hparam_dict: dict[str, Any],
@@ -480,7 +500,7 @@ def _inherited(name: str) -> Any:
 
     @functools.wraps(getattr(SummaryWriter, name))
     def method(self: SafeSummaryWriter, *args: Any, **kwargs: Any) -> None:
-        with _valid_text():
+        with _valid_text:
             getattr(super(SafeSummaryWriter, self), name)(*args, **kwargs)
 
     return method
