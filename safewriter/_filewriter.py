@@ -179,9 +179,12 @@ class RunFileWriter(FileWriter):
     def _make_shortcut(self, summary: Summary) -> None:
         if self._member.run.remote or len(summary.value) != 1:
             return
-        value, tag = summary.value[0], sys.intern(summary.value[0].tag)
+        value = summary.value[0]
+        if value.WhichOneof("value") != "simple_value":
+            return
+        tag = sys.intern(value.tag)
         key = tag if self._series is None else (tag, self._series)
-        if key in self._member.shortcuts or value.WhichOneof("value") != "simple_value":
+        if key in self._member.shortcuts:
             return
         state = self._ledger.tags[tag]
         if state.kind == "scalar" and not value.HasField("metadata"):

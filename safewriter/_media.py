@@ -6,6 +6,7 @@ What TensorBoard shows is the same: the same counts, limits and sums, the same p
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -126,19 +127,20 @@ def histogram(tag: str, values: Any, limits: Sequence[float]) -> Summary | None:
     return Summary(value=[Summary.Value(tag=tag, histo=message)])
 
 
-_TEXT: Summary = _summary.text("", "")  # type: ignore[no-untyped-call]
+@functools.lru_cache(maxsize=256)
+def _empty_text(tag: str) -> Summary:
+    summary: Summary = _summary.text(tag, "")  # type: ignore[no-untyped-call]
+    return summary
 
 
 def text(tag: str, string: str) -> Summary | None:
     """Summarize a text for the text plugin, as torch's function does."""
     if type(tag) is not str or type(string) is not str:
         return None
-    # Filled in instead of built: half a dozen messages less.
+    # Copied and filled in instead of built: half a dozen messages less.
     summary = Summary()
-    summary.CopyFrom(_TEXT)
-    value = summary.value[0]
-    value.tag = tag + value.tag
-    value.tensor.string_val[0] = string.encode()
+    summary.CopyFrom(_empty_text(tag))
+    summary.value[0].tensor.string_val[0] = string.encode()
     return summary
 
 
