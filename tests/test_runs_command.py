@@ -141,3 +141,26 @@ def test_what_cannot_be_run_is_said_in_one_line(warm, tmp_path):
         assert done.returncode == 1
         assert "nothing" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_each_rank_of_torchrun_has_a_run_of_its_own(tmp_path):
+    """Under torchrun each rank of an unchanged script has all its points in a run of its own."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "from torch.utils.tensorboard import SummaryWriter\n"
+        "writer = SummaryWriter('runs')\n"
+        "for step in range(5):\n"
+        "    writer.add_scalar('train/loss', 1.0, step)\n"
+    )
+    run_python(
+        "import sys\n"
+        "from torch.distributed.run import main\n"
+        "main(['--nproc_per_node', '2', '-m', 'safewriter', 'run', 'train.py'])\n",
+        cwd=tmp_path,
+        deadline=DEADLINE,
+        check=True,
+    )
+    runs = read_runs(tmp_path / "runs")
+    assert sorted(run.rpartition("_")[2] for run in runs) == ["rank0", "rank1"]
+    for scalars in runs.values():
+        assert [step for step, _ in scalars["train/loss"]] == list(range(5))
