@@ -82,7 +82,10 @@ class RunFileWriter(FileWriter):
             run.remote_writers.append(self.event_writer)
         else:
             self.event_writer = event_writer_class()(directory, *self._event_writer_arguments)
-            self.event_writer.attach(run.file(self._subdir))
+            file = run.file(self._subdir)
+            self.event_writer.attach(file)
+            # One for all short cuts: a bound method for each tag would be a tenth of its memory.
+            self._append = file.append
 
     def follow(self) -> None:
         """Be where the run is: it may have moved, been closed, or belong to a parent process."""
@@ -188,8 +191,7 @@ class RunFileWriter(FileWriter):
             return
         state = self._ledger.tags[tag]
         if state.kind == "scalar" and not value.HasField("metadata"):
-            file = self._member.run.file(self._subdir)
-            self._member.shortcuts[key] = ScalarShortcut(tag, state, file)
+            self._member.shortcuts[key] = ScalarShortcut(tag, state, self._append)
 
 
 def _tags(summary: Summary) -> str:

@@ -17,7 +17,6 @@ import torch
 import torch.utils.tensorboard.writer as _module
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
-from ._eventfile import EventFile
 from ._ledger import INT64_MAX, TagState
 
 # As it is at the moment of each use: trackers replace names in it.
@@ -132,14 +131,14 @@ class ScalarShortcut:
 
     __slots__ = ("_append", "_packers", "_state", "_summary")
 
-    def __init__(self, tag: str, state: TagState, file: EventFile) -> None:
+    def __init__(self, tag: str, state: TagState, append: Callable[[bytes, float], None]) -> None:
         name = tag.encode()
         value = (b"\x0a" + varint(len(name)) + name if name else b"") + b"\x15"
         size = len(value) + 4
         summary = b"\x0a" + varint(size) + value
         self._summary = b"\x2a" + varint(len(summary) + 4) + summary
         self._packers = _packers(len(self._summary))
-        self._append = file.append
+        self._append = append
         self._state = state
 
     # One long function: at this size each call costs as much as the work in it.

@@ -613,7 +613,7 @@ def test_the_short_cut_writes_the_bytes_of_protobuf(tag, points):
     file = Recorder()
     for step, value, wall_time in points:
         # One of its own for each point: by the short cut, steps have to rise.
-        shortcut = ScalarShortcut(tag, TagState("scalar", 0, None), file)
+        shortcut = ScalarShortcut(tag, TagState("scalar", 0, None), file.append)
         assert shortcut.write(value, step, wall_time)
     assert file.payloads == [
         Event(
