@@ -18,14 +18,12 @@ from torch.utils.tensorboard.writer import FileWriter
 
 from . import _lifecycle
 from ._eventwriter import RunEventWriter, too_large
+from ._kinds import scalar_value, value_kind
 from ._ledger import INT64_MAX, INT64_MIN
 from ._remote import RemoteEventWriter
-from ._resume import logged_from
 from ._run import Member
 from ._runs import start_over
 from ._scalar import ScalarShortcut
-from .events import value_kind
-from .events._events import scalar_value
 
 # What has no points: the hparams plugin's messages carry no value, and this is a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
@@ -136,6 +134,8 @@ class RunFileWriter(FileWriter):
 
     def _restart(self, step: int) -> None:
         """Announce a restart, and write again what it hides of this session's own events."""
+        from ._resume import logged_from  # Only a run that goes on has to read: see _run.py.
+
         file = self._member.run.file(self._subdir)
         hidden = logged_from(file.path, step) if file.path else []
         self.announce_restart(step)

@@ -27,7 +27,6 @@ from ._errors import (
 )
 from ._eventfile import EventFile, SilentFile
 from ._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger
-from ._resume import Earlier
 from ._rundir import (
     claim,
     explained,
@@ -36,10 +35,10 @@ from ._rundir import (
     may_pass,
 )
 from ._runlock import RunLock
-from .events import event_files
 
 if TYPE_CHECKING:
     from ._remote import RemoteEventWriter
+    from ._resume import Earlier
 
 logger = logging.getLogger("safewriter")
 
@@ -159,6 +158,8 @@ class Run:
             return ledger
 
     def _look_back(self, subdir: str, ledger: TagLedger) -> Earlier:
+        from ._resume import Earlier  # Only a run that goes on has to read, and it takes 10 ms.
+
         earlier = self._earlier[subdir] = Earlier(self._path(subdir))
         earlier.teach(ledger)
         return earlier
@@ -332,6 +333,8 @@ def _go_on_last(file: EventFile) -> None:
     Readers take what follows in an earlier-named file for older than all that is in a later one.
     """
     if file.path is not None:
+        from .events import event_files
+
         with contextlib.suppress(OSError):
             if event_files(file.directory)[-1:] not in ([], [file.path]):
                 file.move_to(file.directory)

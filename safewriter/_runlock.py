@@ -17,7 +17,6 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from ._errors import RunLockedError, UnlockedRunWarning, warn
 from ._rundir import HIDDEN
-from .events import run_record
 
 _INSTANT_SECONDS = 0.2
 
@@ -110,6 +109,8 @@ class RunLock:
 
     def _holder(self) -> str:
         """Name pid, host and start of the process that holds the lock."""
+        from .events import run_record
+
         deadline = time.monotonic() + _HOLDER_SECONDS
         while True:
             try:

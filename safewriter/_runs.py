@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from . import _lifecycle
 from ._errors import ReusedRunWarning, RunDirectoryError, RunLockedError, warn
-from ._resume import newest_run
 from ._run import Member, Run, RunRequest, logger
 from ._rundir import claim, is_remote, is_run, is_unique_name, make, run_name
 
@@ -124,6 +123,8 @@ def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool]:
     if not request.unique:
         return make(log_dir), request.resume and is_run(log_dir)
     if request.resume:
+        from ._resume import newest_run
+
         earlier = newest_run(log_dir, request.comment, request.rank, taken)
         if earlier is not None:
             return earlier, True

@@ -8,8 +8,7 @@ from zlib import crc32
 
 from tensorboard.compat.proto import types_pb2
 
-from safewriter.events import value_kind
-from safewriter.events._events import scalar_value
+from safewriter._kinds import scalar_value, value_kind
 
 KEPT = {"scalar": 1000, "histogram": 500, "image": 10, "audio": 10, "tensor:pr_curves": 100}
 """How many points of a tag TensorBoard keeps by default (``--samples_per_plugin``)."""

@@ -8,7 +8,9 @@ written can be read at any time. Importing this does not import torch.
 
 from __future__ import annotations
 
-from ._events import Scalars, event_files, read_events, read_scalars, scalar_value, value_kind
+from safewriter._kinds import scalar_value, value_kind
+
+from ._events import Scalars, event_files, read_events, read_scalars
 from ._records import Record, Verdict, read_records
 from ._status import RunStatus, run_record, run_status
 from ._summary import Fault, RunSummary, TagSummary, summarise

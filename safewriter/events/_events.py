@@ -6,10 +6,12 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2
+
+from safewriter._kinds import scalar_value, value_kind
 
 from ._records import EventFile, Record, StrPath, parse
 
@@ -17,24 +19,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _FLOAT = struct.Struct("<f").unpack_from
-_DOUBLE = struct.Struct("<d").unpack_from
 _WALL_TIME_AND_STEP = struct.Struct("<BdBBBBB").unpack_from
 
 T = TypeVar("T")
-
-_KINDS_OF_FIELDS = {
-    "simple_value": "scalar",
-    "histo": "histogram",
-    "obsolete_old_style_histogram": "histogram",
-    "image": "image",
-    "audio": "audio",
-}
-_KINDS_OF_PLUGINS = {
-    "scalars": "scalar",
-    "histograms": "histogram",
-    "images": "image",
-    "audio": "audio",
-}
 
 
 def event_files(directory: StrPath) -> list[str]:
@@ -81,41 +68,6 @@ def read_events(path: StrPath, *, behind_faults: bool = False) -> Iterator[event
                     yield event
                 elif not behind_faults:
                     break
-
-
-def value_kind(value: Any) -> str:
-    """Return the kind of data that a ``Summary.Value`` holds.
-
-    ``scalar``, ``histogram``, ``image`` or ``audio`` for what these four dashboards of TensorBoard
-    show, be it in the old form (``simple_value`` and so on) or in the new (a tensor for their
-    plugin); ``tensor:PLUGIN`` for everything else, such as ``tensor:text``, ``tensor:pr_curves`` or
-    ``tensor:hparams``, and ``tensor:`` if no plugin is named.
-    """
-    kind = _KINDS_OF_FIELDS.get(value.WhichOneof("value"))
-    if kind is None:
-        plugin = value.metadata.plugin_data.plugin_name
-        kind = _KINDS_OF_PLUGINS.get(plugin) or f"tensor:{plugin}"
-    return kind
-
-
-def scalar_value(value: Any) -> float:
-    """Return the number in a ``Summary.Value`` of the kind ``scalar``.
-
-    NaN for a tensor that holds neither a float nor a double.
-    """
-    if value.HasField("simple_value"):
-        return float(value.simple_value)
-    tensor = value.tensor
-    if tensor.dtype == types_pb2.DT_FLOAT:
-        numbers, unpack, size = tensor.float_val, _FLOAT, 4
-    elif tensor.dtype == types_pb2.DT_DOUBLE:
-        numbers, unpack, size = tensor.double_val, _DOUBLE, 8
-    else:
-        return float("nan")
-    if numbers:
-        return float(numbers[0])
-    content = tensor.tensor_content
-    return float(unpack(content)[0]) if len(content) == size else float("nan")
 
 
 class ScalarDecoder(Generic[T]):

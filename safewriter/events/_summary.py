@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from tensorboard.compat.proto import event_pb2, types_pb2
 
-from ._events import ScalarDecoder, files_of, scalar_value, value_kind
+from safewriter._kinds import scalar_value, value_kind
+
+from ._events import ScalarDecoder, files_of
 from ._records import FRAMING, EventFile, Record, StrPath, Verdict, parse
 
 _FAULTS_KEPT = 1000
