@@ -63,8 +63,9 @@ class SafeSummaryWriter(SummaryWriter):
         comment: Appended to the name of a unique run directory.
         purge_step: Continue in exactly `log_dir`; what was logged there from this step on is hidden
             by the readers that honour it.
-        max_queue: Accepted, and without effect: there is no queue.
-        flush_secs: Accepted, and without effect: an event is on its way when ``add_*`` returns.
+        max_queue: Accepted, and without effect on a local directory: there is no queue.
+        flush_secs: Accepted, and without effect on a local directory, in seconds: an event is in
+            the kernel when ``add_*`` returns.
         filename_suffix: Appended to the name of the event file.
         unique: Make a directory ``<time>[_comment][_rankN]`` below `log_dir` for each run. A run is
             one start of a program: writers of one process on one `log_dir` share it. If False, the
