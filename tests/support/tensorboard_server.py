@@ -109,7 +109,7 @@ class TensorBoardServer:
         """Return status and body of a GET of ``route``, such as ``data/runs``."""
         query = f"?{urllib.parse.urlencode(params)}" if params else ""
         try:
-            with self._opener.open(f"{self.url}{route}{query}", timeout=30) as answer:
+            with self._opener.open(f"{self.url}{route}{query}", timeout=150) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
