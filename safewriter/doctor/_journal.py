@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safewriter._rundir import HIDDEN
 from safewriter.doctor._finding import Finding, printable
 from safewriter.doctor._scan import RunScan
 from safewriter.doctor._walk import MARK
 
-HIDDEN = ".safewriter"
 _JOURNAL = "repair.json"
 _NEW = "repair.tmp"
 _QUARANTINE = "quarantine"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from safewriter._rundir import HIDDEN
 from safewriter.doctor import _journal
 from safewriter.doctor._bytes import check_bytes
 from safewriter.doctor._check import Progress, check, wanted_codes
@@ -111,8 +112,8 @@ def _repair_run(directory: Directory, wanted: set[str], dry_run: bool) -> Iterat
         yield from _plan(directory, wanted)
         return
     try:
-        (run / _journal.HIDDEN).mkdir(exist_ok=True)
-        lock = FileLock(run / _journal.HIDDEN / "lock", fallback_to_soft=False)
+        (run / HIDDEN).mkdir(exist_ok=True)
+        lock = FileLock(run / HIDDEN / "lock", fallback_to_soft=False)
         with lock.acquire(blocking=False):
             yield from _repair_locked(directory, wanted)
     except Timeout:
