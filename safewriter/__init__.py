@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import doctor, events
-    from ._errors import (
+    from safewriter._errors import (
         EmptyRunWarning,
         ForkedWriterWarning,
         InvisibleValueWarning,
@@ -28,8 +27,10 @@ if TYPE_CHECKING:
         UnlockedRunWarning,
         WriteErrorWarning,
     )
-    from ._patch import patch, unpatch
-    from ._writer import SafeSummaryWriter
+    from safewriter._patch import patch, unpatch
+    from safewriter._writer import SafeSummaryWriter
+
+    from . import doctor, events
 
 # Loaded on first use: importing torch's writer early would come before the import hooks of
 # trackers, and the command line has no use for torch.

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from . import _calling
-from ._writer import SafeSummaryWriter
+from safewriter._torch import constructor as _calling
+from safewriter._writer import SafeSummaryWriter
 
 _SIGNATURE = inspect.signature(SafeSummaryWriter.__init__)
 # The arguments of torch that a writer has even if only torch's own __init__ ran.

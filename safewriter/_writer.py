@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from . import _lifecycle, _media, _runs
-from ._calling import chosen_here
-from ._errors import RankWarning, RunDirectoryError, WriteErrorWarning, warn
-from ._filewriter import RunFileWriter
-from ._ledger import EVAL_TAGS, TRAIN_TAGS
-from ._run import Member, Run, RunRequest
-from ._rundir import check_name, is_remote, may_pass, process_rank, resolve
-from ._scalar import series_are_hooked
+from safewriter import _lifecycle
+from safewriter._errors import RunDirectoryError, WriteErrorWarning, warn
+from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS
+from safewriter._run import registry as _runs
+from safewriter._run.directory import check_name, is_remote, may_pass, resolve
+from safewriter._run.request import RunRequest, make_request
+from safewriter._run.run import Member, Run
+from safewriter._torch import summaries as _media
+from safewriter._torch.constructor import chosen_here
+from safewriter._torch.fast_scalar import series_are_hooked
+from safewriter._torch.file_writer import RunFileWriter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -116,7 +119,7 @@ class SafeSummaryWriter(SummaryWriter):
         eval_tags: Iterable[str] = EVAL_TAGS,
     ) -> None:
         self._join(
-            _request(
+            make_request(
                 log_dir,
                 comment,
                 purge_step,
@@ -198,7 +201,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             # Only torch's __init__ ran: a subclass named it instead of calling super().
             told = {"purge_step": self.purge_step, "filename_suffix": self.filename_suffix}
-            self._join(_request(self.log_dir, **{**self._unasked, **told}))
+            self._join(make_request(self.log_dir, **{**self._unasked, **told}))
 
     def add_scalar(
         self,
@@ -454,46 +457,6 @@ class SafeSummaryWriter(SummaryWriter):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         self.__copy__()
-
-
-def _request(
-    log_dir: StrPath | None,
-    comment: str = "",
-    purge_step: int | None = None,
-    filename_suffix: str = "",
-    *,
-    unique: bool = True,
-    resume: bool = False,
-    root: StrPath | None = None,
-    ranks: str = "all",
-    train_tags: Iterable[str] = TRAIN_TAGS,
-    eval_tags: Iterable[str] = EVAL_TAGS,
-) -> RunRequest:
-    """Turn a writer's arguments into what it asks for."""
-    if ranks not in ("all", "zero"):
-        raise ValueError(f"ranks is {ranks!r}, but must be 'all' or 'zero'")
-    rank, world_size = process_rank()
-    if rank and ranks == "all":
-        warn(
-            RankWarning,
-            f"rank {rank} of {world_size} makes a writer: each rank that logs gets a run of "
-            "its own. Make the writer on rank 0 only, or pass ranks='zero' to silence the "
-            "others.",
-        )
-    named = os.fsdecode(log_dir) if log_dir else "runs"
-    return RunRequest(
-        log_dir=named if is_remote(named) else resolve(named, root),
-        named=bool(log_dir),
-        comment=comment,
-        unique=unique and (purge_step is None or resume),
-        resume=resume,
-        continues=purge_step is not None,
-        rank=rank if world_size > 1 else None,
-        silent=ranks == "zero" and rank != 0,
-        suffix=filename_suffix,
-        train_tags=tuple(train_tags),
-        eval_tags=tuple(eval_tags),
-    )
 
 
 def _inherited(name: str) -> Any:

@@ -23,8 +23,9 @@ from torch.utils.tensorboard import summary as torchs
 from torch.utils.tensorboard import writer as torchs_module
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
-from safewriter import SafeSummaryWriter, _media
-from safewriter._filewriter import RunFileWriter
+from safewriter import SafeSummaryWriter
+from safewriter._torch import summaries as _media
+from safewriter._torch.file_writer import RunFileWriter
 from tests.support import event_files, read_events, run_python
 from tests.support.event_bytes import HEADER_SIZE
 

@@ -23,7 +23,8 @@ from safewriter import (
     TagNameWarning,
     TagOrderWarning,
 )
-from safewriter._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger, words
+from safewriter._ledger.ledger import TagLedger
+from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS, words
 from tests.support import read_events, read_scalars
 
 # The role of a tag.

@@ -23,9 +23,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from safewriter import InvisibleValueWarning, SafeSummaryWriter
-from safewriter._eventfile import EventFile
-from safewriter._ledger import TagState
-from safewriter._scalar import ScalarShortcut
+from safewriter._disk.event_file import EventFile
+from safewriter._ledger.ledger import TagState
+from safewriter._torch.fast_scalar import ScalarShortcut
 from tests.support import event_files, read_events
 
 Log = Callable[[Any], None]

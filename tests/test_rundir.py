@@ -27,7 +27,8 @@ from safewriter import (
     RunDirectoryError,
     SafeSummaryWriter,
 )
-from safewriter._rundir import is_unique_name, process_rank, run_name
+from safewriter._run.directory import is_unique_name, run_name
+from safewriter._run.rank import process_rank
 from tests.support import event_files, read_runs, read_scalars, run_python
 
 NAME = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"

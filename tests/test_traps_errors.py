@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from safewriter import SafeSummaryWriter
-from safewriter._ledger import TagLedger
+from safewriter._ledger.ledger import TagLedger
 from safewriter.events import event_files, read_events, read_scalars
 
 IMAGE = torch.zeros(3, 4, 4)

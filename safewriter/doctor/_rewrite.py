@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tensorboard.compat.proto import event_pb2
 
-from safewriter._framing import frame
+from safewriter._tfrecord import frame
 from safewriter.events import Verdict, read_records
 
 _READABLE = (Verdict.OK, Verdict.BEHIND_FAULT)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from safewriter import ReusedRunWarning, RunLockedError, SafeSummaryWriter, WriteErrorWarning
-from safewriter._runlock import RunLock
+from safewriter._run.lock import RunLock
 from tests.support import event_files, read_scalars, spawn_python, wait_until
 from tests.support.both_readers import BothReaders
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safewriter import SafeSummaryWriter, WriteErrorWarning
-from safewriter._eventfile import EventFile
+from safewriter._disk.event_file import EventFile
 from safewriter.events import RunStatus, run_status
 from tests.programs.warm import WarmPython
 from tests.support import event_bytes as eb

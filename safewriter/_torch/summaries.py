@@ -7,8 +7,6 @@ What TensorBoard shows is the same: the same counts, limits and sums, the same p
 from __future__ import annotations
 
 import functools
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +18,8 @@ from torch.utils.tensorboard._convert_np import make_np
 from torch.utils.tensorboard._utils import convert_to_HWC
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from ._scalar import is_torchs_own, varint
+from safewriter._torch.fast_scalar import is_torchs_own, varint
+from safewriter._torch.png import COLOUR_TYPES, encode_png
 
 _Bytes = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.floating[Any]]
@@ -155,7 +154,7 @@ def image(tag: str, tensor: Any, dataformats: str) -> Summary | None:
     # Bytes first: what follows then moves a quarter of the data. They are laid out in torch's way.
     pixels: _Bytes = convert_to_HWC(_to_bytes(array), dataformats)  # type: ignore[no-untyped-call]
     height, width, channels = pixels.shape
-    if channels not in _COLOUR_TYPES or not pixels.size:
+    if channels not in COLOUR_TYPES or not pixels.size:
         return None
     return Summary(
         value=[
@@ -177,63 +176,6 @@ def _to_bytes(array: npt.NDArray[Any]) -> _Bytes:
         return array
     scaled = np.multiply(array.astype(np.float32, copy=False), 255)
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
-
-
-# PNG's names: of the ways to store a colour, by the number of channels, and of a filter.
-_COLOUR_TYPES = {3: 2, 4: 6}
-_UP = 2
-
-
-def encode_png(pixels: _Bytes) -> bytes:
-    """Encode bytes of shape (height, width, 3 or 4) as PNG (ISO/IEC 15948), without loss.
-
-    Every row is stored as its difference from the row above: one pass of numpy, where a choice of
-    the best filter for each row takes longer than the compression.
-    """
-    height, width, channels = pixels.shape
-    stride = 1 + width * channels
-    rows = np.empty((height, stride), np.uint8)
-    rows[:, 0] = _UP
-    differences = np.ndarray(pixels.shape, np.uint8, rows.data, 1, (stride, channels, 1))
-    for channel in range(channels):
-        plane = pixels[..., channel]
-        differences[0, :, channel] = plane[0]
-        np.subtract(plane[1:], plane[:-1], out=differences[1:, :, channel])
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            *_chunk(b"IHDR", header),
-            *_chunk(b"IDAT", _compressed(rows, *_best_way(rows))),
-            *_chunk(b"IEND", b""),
-        )
-    )
-
-
-# Ways to compress, as zlib's level and strategy. Noise and photographs are their statistics, and to
-# search them for repetitions costs twice the time for nothing; drawings and gradients repeat.
-_STATISTICS = (1, zlib.Z_RLE)
-_REPETITIONS = (2, zlib.Z_DEFAULT_STRATEGY)
-
-
-def _best_way(rows: _Bytes) -> tuple[int, int]:
-    """Try on a sixteenth of the rows, taken at two places."""
-    height = len(rows)
-    count = max(height // 32, 1)
-    sample = np.concatenate((rows[height // 3 :][:count], rows[height * 2 // 3 :][:count]))
-    if len(_compressed(sample, *_REPETITIONS)) < 0.9 * len(_compressed(sample, *_STATISTICS)):
-        return _REPETITIONS
-    return _STATISTICS
-
-
-def _compressed(data: _Bytes, level: int, strategy: int) -> bytes:
-    compressor = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
-    return compressor.compress(data.data) + compressor.flush()
-
-
-def _chunk(name: bytes, data: bytes) -> tuple[bytes, ...]:
-    checksum = zlib.crc32(data, zlib.crc32(name))
-    return struct.pack(">I", len(data)), name, data, struct.pack(">I", checksum)
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -15,8 +15,8 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from ._errors import RunLockedError, UnlockedRunWarning, warn
-from ._rundir import HIDDEN
+from safewriter._errors import RunLockedError, UnlockedRunWarning, warn
+from safewriter._run.directory import HIDDEN
 
 _INSTANT_SECONDS = 0.2
 
@@ -109,7 +109,7 @@ class RunLock:
 
     def _holder(self) -> str:
         """Name pid, host and start of the process that holds the lock."""
-        from .events import run_record
+        from safewriter.events import run_record
 
         deadline = time.monotonic() + _HOLDER_SECONDS
         while True:

@@ -9,7 +9,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer import event_file_writer
 
-from ._eventfile import EventFile
+from safewriter._disk.event_file import EventFile
 
 # A tracker may have put a subclass under the name already: it hooks, this is what it extends.
 _TENSORBOARDS = next(

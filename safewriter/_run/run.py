@@ -10,11 +10,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import _lifecycle
-from ._errors import (
+from safewriter import _lifecycle
+from safewriter._disk.event_file import EventFile, SilentFile
+from safewriter._errors import (
     EmptyRunWarning,
     ForkedWriterWarning,
     Location,
@@ -25,43 +25,22 @@ from ._errors import (
     warn,
     warn_at,
 )
-from ._eventfile import EventFile, SilentFile
-from ._ledger import EVAL_TAGS, TRAIN_TAGS, TagLedger
-from ._rundir import (
+from safewriter._ledger.ledger import TagLedger
+from safewriter._run.directory import (
     claim,
     explained,
     has_events,
     is_remote,
     may_pass,
 )
-from ._runlock import RunLock
+from safewriter._run.lock import RunLock
+from safewriter._run.request import RunRequest
 
 if TYPE_CHECKING:
-    from ._remote import RemoteEventWriter
-    from ._resume import Earlier
+    from safewriter._run.resume import Earlier
+    from safewriter._torch.remote import RemoteEventWriter
 
 logger = logging.getLogger("safewriter")
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What a writer asks for.
-
-    `log_dir` is absolute; `named` is whether the user named it, so that other writers may join.
-    `continues` is whether events that are there already are expected (``purge_step``).
-    """
-
-    log_dir: str
-    named: bool = True
-    comment: str = ""
-    unique: bool = True
-    resume: bool = False
-    continues: bool = False
-    rank: int | None = None
-    silent: bool = False
-    suffix: str = ""
-    train_tags: tuple[str, ...] = TRAIN_TAGS
-    eval_tags: tuple[str, ...] = EVAL_TAGS
 
 
 class Member:
@@ -158,7 +137,9 @@ class Run:
             return ledger
 
     def _look_back(self, subdir: str, ledger: TagLedger) -> Earlier:
-        from ._resume import Earlier  # Only a run that goes on has to read, and it takes 10 ms.
+        from safewriter._run.resume import (
+            Earlier,  # Only a run that goes on has to read, and it takes 10 ms.
+        )
 
         earlier = self._earlier[subdir] = Earlier(self._path(subdir))
         earlier.teach(ledger)
@@ -333,7 +314,7 @@ def _go_on_last(file: EventFile) -> None:
     Readers take what follows in an earlier-named file for older than all that is in a later one.
     """
     if file.path is not None:
-        from .events import event_files
+        from safewriter.events import event_files
 
         with contextlib.suppress(OSError):
             if event_files(file.directory)[-1:] not in ([], [file.path]):

@@ -7,11 +7,10 @@ to write it with.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from typing import Any
 
-from ._errors import (
+from safewriter._errors import (
     InvisibleValueWarning,
     MissingStepWarning,
     StepOrderWarning,
@@ -20,22 +19,7 @@ from ._errors import (
     TagOrderWarning,
     warn,
 )
-
-#: Words that make a tag a training tag, and an evaluation tag.
-TRAIN_TAGS = ("train", "training", "trn", "fit")
-EVAL_TAGS = ("val", "valid", "validation", "eval", "evaluation", "test", "dev", "holdout")
-
-#: Words of which a bare quality metric consists: what is measured on held-out data as a rule. A
-#: change of case parts the m of mAP and mIoU from the rest.
-_QUALITY = frozenset(
-    """
-    accuracy acc top1 top5 precision recall f1 fscore auc auroc auprc ap map miou iou dice
-    bleu rouge meteor wer cer psnr ssim fid mrr ndcg r2 m
-    """.split()
-)
-
-_WORD = re.compile(r"[A-Z]+[0-9]*(?![a-z])|[A-Z]?[a-z0-9]+|[^\W_]+")
-_SEPARATORS = re.compile(r"[\W_]+")
+from safewriter._ledger.tag_words import EVAL_TAGS, QUALITY_WORDS, TRAIN_TAGS, words
 
 #: More evaluation metrics than this are not told apart before the first training tag.
 _MOST_METRICS = 10_000
@@ -46,15 +30,6 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _STEP_WARNED, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
 _KIND_WARNED, _VALUE_WARNED, _DOUBLE_WARNED = 8, 16, 32
 _FRACTION_WARNED = 64
-
-
-def words(tag: str) -> list[str]:
-    """Split a tag at ``/ _ - . space``, other marks and case changes into lower-case words."""
-    return [
-        word.lower()
-        for part in _SEPARATORS.split(tag)
-        for word in (_WORD.findall(part) if not part.islower() else [part])
-    ]
 
 
 def _folded(tag: str) -> str:
@@ -246,7 +221,7 @@ class TagLedger:
         elif metric in self._evaluated:
             self._warn_order(tag, step, self._evaluated[metric])
             del self._evaluated[metric]
-        elif self._bare is None and metric and _QUALITY.issuperset(metric):
+        elif self._bare is None and metric and QUALITY_WORDS.issuperset(metric):
             self._bare = tag
 
     def _warn_order(self, tag: str, step: int, earlier: str) -> None:

@@ -6,10 +6,11 @@ import os
 import uuid
 from dataclasses import replace
 
-from . import _lifecycle
-from ._errors import ReusedRunWarning, RunDirectoryError, RunLockedError, warn
-from ._run import Member, Run, RunRequest, logger
-from ._rundir import claim, is_remote, is_run, is_unique_name, make, run_name
+from safewriter import _lifecycle
+from safewriter._errors import ReusedRunWarning, RunDirectoryError, RunLockedError, warn
+from safewriter._run.directory import claim, is_remote, is_run, is_unique_name, make, run_name
+from safewriter._run.request import RunRequest
+from safewriter._run.run import Member, Run, logger
 
 # The run that the next writer on a log_dir joins, and the named runs by their directory.
 _current: dict[tuple[str, str], Run] = {}
@@ -123,7 +124,7 @@ def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool]:
     if not request.unique:
         return make(log_dir), request.resume and is_run(log_dir)
     if request.resume:
-        from ._resume import newest_run
+        from safewriter._run.resume import newest_run
 
         earlier = newest_run(log_dir, request.comment, request.rank, taken)
         if earlier is not None:

@@ -17,7 +17,7 @@ import torch
 import torch.utils.tensorboard.writer as _module
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
-from ._ledger import INT64_MAX, TagState
+from safewriter._ledger.ledger import INT64_MAX, TagState
 
 # As it is at the moment of each use: trackers replace names in it.
 _torch_writer: Any = _module

@@ -15,8 +15,8 @@ import torch.utils.tensorboard.writer as _module
 from google.protobuf.message import EncodeError
 from tensorboard.compat.proto.event_pb2 import Event
 
-from ._errors import RunDirectoryError, WriteErrorWarning, warn
-from ._eventwriter import too_large
+from safewriter._errors import RunDirectoryError, WriteErrorWarning, warn
+from safewriter._torch.event_writer import too_large
 
 # As it is at the moment of each use: trackers replace names in it.
 _torch_writer: Any = _module

@@ -16,14 +16,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
 
-from . import _lifecycle
-from ._eventwriter import RunEventWriter, too_large
-from ._kinds import scalar_value, value_kind
-from ._ledger import INT64_MAX, INT64_MIN
-from ._remote import RemoteEventWriter
-from ._run import Member
-from ._runs import start_over
-from ._scalar import ScalarShortcut
+from safewriter import _lifecycle
+from safewriter._kinds import scalar_value, value_kind
+from safewriter._ledger.ledger import INT64_MAX, INT64_MIN
+from safewriter._run.registry import start_over
+from safewriter._run.run import Member
+from safewriter._torch.event_writer import RunEventWriter, too_large
+from safewriter._torch.fast_scalar import ScalarShortcut
+from safewriter._torch.remote import RemoteEventWriter
 
 # What has no points: the hparams plugin's messages carry no value, and this is a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
@@ -134,7 +134,9 @@ class RunFileWriter(FileWriter):
 
     def _restart(self, step: int) -> None:
         """Announce a restart, and write again what it hides of this session's own events."""
-        from ._resume import logged_from  # Only a run that goes on has to read: see _run.py.
+        from safewriter._run.resume import (
+            logged_from,  # Only a run that goes on has to read: see _run.py.
+        )
 
         file = self._member.run.file(self._subdir)
         hidden = logged_from(file.path, step) if file.path else []

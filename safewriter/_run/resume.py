@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Container
 
-from ._ledger import TagLedger
-from ._rundir import explained, is_run, run_tail
-from .events import (
+from safewriter._ledger.ledger import TagLedger
+from safewriter._run.directory import explained, is_run, run_tail
+from safewriter.events import (
     RunStatus,
     TagSummary,
     event_files,

@@ -18,10 +18,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import _backlog, _descriptors
-from ._errors import WriteErrorWarning, warn
-from ._framing import OPEN_FLAGS, create_event_file, frame, identity, version_record
-from ._trouble import Trouble, counted
+from safewriter._disk import backlog as _backlog
+from safewriter._disk import open_files as _descriptors
+from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, identity
+from safewriter._disk.reports import Trouble, counted
+from safewriter._errors import WriteErrorWarning, warn
+from safewriter._tfrecord import frame, version_record
 
 #: The file is no longer where we opened it: go on in a new one instead of waiting for it.
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ESTALE, errno.ENXIO})

@@ -1,0 +1,1 @@
+"""What stands between the writer and torch: the only rooms that know torch and tensorboard."""
