@@ -138,6 +138,24 @@ def warn(category: type[SafeWriterWarning], message: str) -> None:
     warnings.warn(message, category, stacklevel=level if frame is not None else 2)
 
 
+class Notice(NamedTuple):
+    """A warning that is told once no lock is held: telling may run the user's code."""
+
+    category: type[SafeWriterWarning]
+    message: str
+    location: Location | None = None
+
+
+def tell(notices: list[Notice]) -> None:
+    """Give the warnings and empty the list. A warning that is an error leaves the later ones in."""
+    while notices:
+        category, message, location = notices.pop(0)
+        if location is None:
+            warn(category, message)
+        else:
+            warn_at(location, category, message)
+
+
 def warn_at(location: Location, category: type[SafeWriterWarning], message: str) -> None:
     """Warn at a line recorded earlier."""
     warnings.warn_explicit(message, category, location.filename, location.lineno, location.module)

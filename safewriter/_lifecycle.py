@@ -2,6 +2,21 @@
 
 Whatever is open here is closed once, and only in the process that opened it. Events do not depend
 on it, they are in the kernel already: it is for a run's status, its lock and its descriptors.
+
+The locks of the package, and their order
+    ``state_lock`` protects which runs there are, whose members they have, whether they are open and
+    who holds their lock files. Each event file has a lock of its own, which protects the file and
+    the ledger of its directory. There is no other lock.
+
+    Who holds a file's lock waits for no lock. Who holds ``state_lock`` waits for no file's lock: a
+    run is marked first, and its files are opened and closed when ``state_lock`` is free again. And
+    under neither is the user's code called (warnings, log handlers), slept, or another process
+    waited for: what is to be told is collected and told behind the ``with``.
+
+    Only a signal handler can come in while its own thread holds one of them, and wait for another.
+    The thread that holds that one waits for nobody, so it gives it back. Each lock is taken by a
+    ``with`` on a lock of C code, so no exception of a handler leaves it taken, and what a handler
+    interrupts is written so that it can be done again, or is completed by whoever comes next.
 """
 
 from __future__ import annotations
@@ -15,9 +30,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from types import FrameType
+from typing import Any, Protocol
 
-import filelock as _filelock  # noqa: F401  It releases its locks at exit too: ours must run first.
+# filelock releases its locks at exit too: ours must run first, so it is imported first.
+import filelock as _filelock  # noqa: F401
+
+from safewriter._disk import backlog, open_files
+from safewriter._run import process
 
 logger = logging.getLogger("safewriter")
 
@@ -29,65 +49,23 @@ class Closable(Protocol):
         """Close, with the status that the program ended with."""
 
     def after_fork(self) -> None:
-        """Let go, in a forked child, of everything that belongs to the parent."""
+        """In a forked child: let go of what is the parent's."""
 
 
-class _Changing:
-    """The lock under which runs are opened, joined, left and closed.
-
-    A finalizer can run at any allocation, in a thread that holds any lock or is in the middle of a
-    change. So it never waits for this lock and never works inside a change: see :meth:`soon`.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._depth = 0
-        self._put_off: deque[Callable[[], None]] = deque()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        self._lock.release()
-        self._catch_up()
-
-    def soon(self, work: Callable[[], None]) -> None:
-        """Do `work` now if nothing is being changed, else as soon as that change is complete."""
-        self._put_off.append(work)
-        self._catch_up()
-
-    def _catch_up(self) -> None:
-        while self._put_off and self._lock.acquire(blocking=False):
-            try:
-                if self._depth:
-                    return  # This very thread is in a change; its end comes by here again.
-                self._depth += 1
-                try:
-                    while self._put_off:
-                        _do(self._put_off.popleft())
-                finally:
-                    self._depth -= 1
-            finally:
-                self._lock.release()
-
-
-def _do(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except Exception:
-        # A warning that was made an error. The code that runs now has nothing to do with it.
-        logger.exception("a writer was garbage collected")
-
-
-changing = _Changing()
+state_lock = threading.RLock()
 _open: dict[Closable, None] = {}
-_everything: weakref.WeakSet[Closable] = weakref.WeakSet()
+_forgotten_at_fork: list[Callable[[], None]] = []
 _pid_with_finalizer = 0
 _exited = False
 # What the parent was handling when it forked this process is no exception of ours.
 _handled_by_parent: BaseException | None = None
+
+# Writers that became garbage, as dead references, until their part in the run has ended.
+_collected: deque[weakref.ref[Any]] = deque()
+_leaving: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Callable[[], None]]] = {}
+
+# Below these a whole program runs; it is not in the middle of our work.
+_PROGRAMS = ("safewriter._cli", "safewriter.__main__")
 
 
 def exited() -> bool:
@@ -99,10 +77,9 @@ def opened(run: Closable) -> None:
     """Have `run` closed at the end of this process at the latest."""
     global _pid_with_finalizer
     _open[run] = None
-    _everything.add(run)
     # Children of multiprocessing end with os._exit(): they run its finalizers, but not atexit's.
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() and _pid_with_finalizer != os.getpid():
+    module = sys.modules.get("multiprocessing.process")
+    if module is not None and module.parent_process() and _pid_with_finalizer != os.getpid():
         from multiprocessing.util import Finalize
 
         _pid_with_finalizer = os.getpid()
@@ -119,22 +96,71 @@ def closed(run: Closable) -> None:
     _open.pop(run, None)
 
 
-def when_collected(owner: object, work: Callable[[], None]) -> None:
-    """Do `work` when `owner` is garbage, but not at interpreter exit: that is :func:`opened`'s."""
-    weakref.finalize(owner, changing.soon, work).atexit = False
+def forget_at_fork(forget: Callable[[], None]) -> None:
+    """Call `forget` in each forked child: what it forgets belongs to the parent."""
+    _forgotten_at_fork.append(forget)
+
+
+def when_collected(owner: object, leave: Callable[[], None]) -> None:
+    """Call `leave` soon after `owner` became garbage, but not at interpreter exit.
+
+    Garbage is found at any instant, in a thread that is in the middle of anything. So all that is
+    certain to happen then is done by C code, the `append`; the rest catches up as soon as it can.
+    """
+    # The callback that was registered last is called first.
+    catching_up = weakref.ref(owner, _catch_up_if_free)
+    reference = weakref.ref(owner, _collected.append)
+    _leaving[id(reference)] = reference, catching_up, leave
+
+
+def _catch_up_if_free(_: object) -> None:
+    # Not inside of our own work, whose end, or whose next beginning, comes by catch_up() again.
+    frame: FrameType | None = sys._getframe().f_back
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.startswith("safewriter.") and not name.startswith(_PROGRAMS):
+            return
+        frame = frame.f_back
+    catch_up()
+
+
+def catch_up() -> None:
+    """End the part of each writer that became garbage. To be called without a lock."""
+    while _collected and not _exited:
+        try:
+            reference = _collected.popleft()
+        except IndexError:
+            return  # Another thread was quicker.
+        try:
+            known = _leaving.get(id(reference))
+            if known is not None:
+                _leave(known[-1])
+            _leaving.pop(id(reference), None)
+        except BaseException:
+            _collected.append(reference)  # A signal handler raised before the end.
+            raise
+
+
+def _leave(leave: Callable[[], None]) -> None:
+    try:
+        leave()
+    except Exception:
+        # A warning that was made an error. The code here has nothing to do with it.
+        logger.exception("a writer was garbage collected")
 
 
 def _close_all() -> None:
     status = "failed" if _died_of_an_exception() else "finished"
     # The stack closes them all, even if a warning that was made an error is raised on the way.
-    with changing, contextlib.ExitStack() as closing:
-        for run in _open:
+    with contextlib.ExitStack() as closing:
+        for run in list(_open):
             closing.callback(run.close_at_exit, status)
 
 
 def _at_exit() -> None:
     global _exited
-    _exited = True
+    with state_lock:  # No run that another thread is opening now is missed.
+        _exited = True
     _close_all()
 
 
@@ -149,13 +175,21 @@ def _died_of_an_exception() -> bool:
 
 
 def _after_fork() -> None:
-    global _exited, _handled_by_parent
+    # Another thread of the parent may have held any lock, so there are new ones.
+    global _exited, _handled_by_parent, state_lock
     _exited = False
     _handled_by_parent = sys.exc_info()[1]
-    changing.__init__()  # type: ignore[misc]  # another thread may have held it
-    _open.clear()
-    for run in list(_everything):
+    state_lock = threading.RLock()
+    process.after_fork()
+    backlog.after_fork()
+    open_files.after_fork()
+    for run in list(_open):
         run.after_fork()
+    _open.clear()
+    _collected.clear()
+    _leaving.clear()
+    for forget in _forgotten_at_fork:
+        forget()
 
 
 atexit.register(_at_exit)

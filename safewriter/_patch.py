@@ -1,22 +1,23 @@
-"""The same for code that nobody edits: calling torch's ``SummaryWriter`` makes safe writers."""
+"""patch(): makes torch's own SummaryWriter safe, for code that nobody edits."""
 
 from __future__ import annotations
 
 import inspect
-import threading
 from types import TracebackType
 from typing import Any, ClassVar
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from safewriter._torch import constructor as _calling
+from safewriter import _lifecycle
+from safewriter._torch import constructor
 from safewriter._writer import SafeSummaryWriter
 
 _SIGNATURE = inspect.signature(SafeSummaryWriter.__init__)
 # The arguments of torch that a writer has even if only torch's own __init__ ran.
 _TORCHS = frozenset(inspect.signature(SummaryWriter.__init__).parameters) - {"comment"}
-_lock = threading.Lock()
-_Choice = tuple[bool, dict[str, Any]]
+
+# Those in force, the latest last. ``state_lock`` protects it.
+_patches: list[Patch] = []
 
 
 class PatchedSummaryWriter(SafeSummaryWriter):
@@ -31,10 +32,10 @@ class PatchedSummaryWriter(SafeSummaryWriter):
 
 
 class Patch:
-    """The result of :func:`patch`: a context manager that restores what was before it."""
+    """The result of :func:`patch`: a context manager that undoes it."""
 
-    def __init__(self, before: _Choice) -> None:
-        self._before = before
+    def __init__(self, defaults: dict[str, Any]) -> None:
+        self._defaults = defaults
 
     def __enter__(self) -> Patch:
         return self
@@ -45,17 +46,21 @@ class Patch:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _set(*self._before)
+        with _lifecycle.state_lock:
+            if self in _patches:
+                _patches.remove(self)
+            _apply()
 
 
 def patch(**defaults: Any) -> Patch:
     """Make ``torch.utils.tensorboard.SummaryWriter(...)`` make safe writers, everywhere.
 
-    It does not matter where the name was imported, before or after; subclasses become subclasses of
-    the safe writer. `defaults` are keyword arguments of :class:`SafeSummaryWriter` for every writer
-    that is not given them. Patching twice is one patch, with the latest defaults.
+    It does not matter where the name was imported, before or after. Calling a subclass makes an
+    instance of it that is a safe writer as well, and stays one. `defaults` are keyword arguments of
+    :class:`SafeSummaryWriter` for every writer that is not given them; the latest patch's hold.
 
-    Returns a context manager that undoes it. Raises ``TypeError`` for an unknown keyword.
+    Returns a context manager that undoes this patch; torch's writers are made again once every
+    patch is undone. Raises ``TypeError`` for an unknown keyword.
     """
     unknown = sorted(set(defaults) - set(_SIGNATURE.parameters) | set(defaults) & {"self"})
     if unknown:
@@ -63,20 +68,24 @@ def patch(**defaults: Any) -> Patch:
             f"patch() got {', '.join(map(repr, unknown))}, but its keywords are those of "
             f"SafeSummaryWriter: {', '.join(list(_SIGNATURE.parameters)[1:])}"
         )
-    return Patch(_set(True, defaults))
+    made = Patch(defaults)
+    with _lifecycle.state_lock:
+        _patches.append(made)
+        _apply()
+    return made
 
 
 def unpatch() -> None:
-    """Undo :func:`patch`; writers made meanwhile stay as they are. Does nothing if not patched."""
-    _set(False, {})
+    """Undo every :func:`patch`; writers made meanwhile stay as they are, and safe."""
+    with _lifecycle.state_lock:
+        _patches.clear()
+        _apply()
 
 
-def _set(active: bool, defaults: dict[str, Any]) -> _Choice:
-    with _lock:
-        before = PatchedSummaryWriter._defaults
-        PatchedSummaryWriter._defaults = defaults
-        PatchedSummaryWriter._unasked = {
-            name: value for name, value in defaults.items() if name not in _TORCHS
-        }
-        earlier = _calling.choose(PatchedSummaryWriter if active else None)
-        return earlier is not None, before
+def _apply() -> None:
+    defaults = _patches[-1]._defaults if _patches else {}
+    PatchedSummaryWriter._defaults = defaults
+    PatchedSummaryWriter._unasked = {
+        name: value for name, value in defaults.items() if name not in _TORCHS
+    }
+    constructor.choose(PatchedSummaryWriter if _patches else None)

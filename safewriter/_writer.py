@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import posixpath
 import reprlib
+import threading
 import time
-import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from safewriter import _lifecycle
-from safewriter._errors import RunDirectoryError, WriteErrorWarning, warn
+from safewriter._errors import (
+    RunDirectoryError,
+    RunLockedError,
+    WriteErrorWarning,
+    warn,
+)
 from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS
-from safewriter._run import registry as _runs
-from safewriter._run.directory import check_name, is_remote, may_pass, resolve
+from safewriter._run import registry
+from safewriter._run.directory import check_name, explained, is_remote, may_pass, resolve
+from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
-from safewriter._torch import summaries as _media
-from safewriter._torch.constructor import chosen_here
-from safewriter._torch.fast_scalar import series_are_hooked
+from safewriter._torch import constructor, hooks, summaries
 from safewriter._torch.file_writer import RunFileWriter
 
 if TYPE_CHECKING:
@@ -94,13 +99,11 @@ class SafeSummaryWriter(SummaryWriter):
         RunLockedError: Another process is writing it.
     """
 
-    # None for writers that torch made and that patch() turned into ours: they stay what they are.
     _member: Member | None = None
+    # The file writers of this writer, by what they are called below the run; empty when closed.
+    _files: dict[str, RunFileWriter]
     # What holds for a writer that did not have our arguments, because only torch's __init__ ran.
     _unasked: ClassVar[Mapping[str, Any]] = {}
-    log_dir: str = ""
-    file_writer: Any = None
-    all_writers: Any = None
 
     def __init__(
         self,
@@ -123,6 +126,8 @@ class SafeSummaryWriter(SummaryWriter):
                 log_dir,
                 comment,
                 purge_step,
+                max_queue,
+                flush_secs,
                 filename_suffix,
                 unique=unique,
                 resume=resume,
@@ -136,48 +141,61 @@ class SafeSummaryWriter(SummaryWriter):
             self._run.directory, comment, purge_step, max_queue, flush_secs, filename_suffix
         )
 
-    def _join(self, request: RunRequest) -> None:
-        member = _runs.join(request)
-        myself = weakref.ref(self)
-
-        def follow() -> None:
-            writer = myself()
-            if writer is not None:
-                writer._follow()
-
-        member.on_move = follow
-        self._member = member
+    def _join(self, request: RunRequest) -> Member:
+        self._files = {}
+        member = self._member = Member()
+        # Before it joins: a writer whose construction is interrupted leaves as well.
         _lifecycle.when_collected(self, member.leave)
+        registry.join(request, member)
+        return member
 
     @property
     def _run(self) -> Run:
         assert self._member is not None
         return self._member.run
 
-    def _follow(self) -> None:
-        """Show where the run is now; what add_scalars keeps by path is reached by either."""
-        old, new = self.log_dir, self._run.directory
-        self.log_dir = new
-        for path, file_writer in list((self.all_writers or {}).items()):
-            if path == old or path.startswith(old + "/"):
-                self.all_writers[new + path[len(old) :]] = file_writer
+    @property
+    def log_dir(self) -> str:
+        """The directory of the run, absolute; it follows where the run goes."""
+        if self._member is None:
+            return str(self.__dict__.get("_given_log_dir", ""))
+        return self._run.directory
 
-    def _get_file_writer(self) -> Any:
-        if self.all_writers is None or self.file_writer is None:
+    @log_dir.setter
+    def log_dir(self, value: str) -> None:
+        self._given_log_dir = value
+
+    @property  # type: ignore[override]  # torch's is an attribute
+    def file_writer(self) -> RunFileWriter | None:
+        """The run's own file writer; None when closed."""
+        return getattr(self, "_files", {}).get("")
+
+    @file_writer.setter
+    def file_writer(self, value: None) -> None:
+        """Torch's constructor and ``close()`` set it to None; :attr:`all_writers` does the work."""
+
+    @property  # type: ignore[override]  # torch's is an attribute
+    def all_writers(self) -> Mapping[str, RunFileWriter] | None:
+        """The file writers by their directories; None when closed."""
+        if getattr(self, "_files", None) or getattr(_inside, "add_scalars", None) is self:
+            return _AllWriters(self)
+        return None
+
+    @all_writers.setter
+    def all_writers(self, value: None) -> None:
+        self._files = {}
+
+    def _get_file_writer(self) -> RunFileWriter:
+        writer = self._files.get("")
+        if writer is None:
             if self._member is None:
                 self._join_as_told()
-            assert self._member is not None
-            self._member.ready()
-            self.file_writer = self._new_file_writer()
-            self.log_dir = self._run.directory
-            self.all_writers = {self.log_dir: self.file_writer}
-            if self.purge_step is not None:
-                self.file_writer.announce_restart(self.purge_step)
-                self._run.rewind(self.purge_step)
-                self.purge_step = None
-        elif self._member is not None:
-            self.file_writer.follow()
-        return self.file_writer
+            writer = self._files.setdefault("", self._new_file_writer())
+            step, self.purge_step = self.purge_step, None
+            if step is not None:
+                writer.announce_restart(step)
+                self._run.rewind(step)
+        return writer
 
     def _new_file_writer(self, subdir: str = "", series: str | None = None) -> RunFileWriter:
         assert self._member is not None
@@ -190,18 +208,21 @@ class SafeSummaryWriter(SummaryWriter):
             series=series,
         )
 
-    def _is_torchs(self) -> bool:
-        """Tell whether torch made the writer's files, and patch() only its class ours."""
-        return self._member is None and self.all_writers is not None
-
     def _join_as_told(self) -> None:
         origin = self.__dict__.pop("_origin", None)
         if origin is not None:
-            self._join(_runs.request_of_pickled(*origin))
+            member = self._join(registry.request_of_received(*origin))
+            registry.note_received(origin[0], member)
         else:
             # Only torch's __init__ ran: a subclass named it instead of calling super().
-            told = {"purge_step": self.purge_step, "filename_suffix": self.filename_suffix}
-            self._join(make_request(self.log_dir, **{**self._unasked, **told}))
+            told = {
+                "purge_step": self.purge_step,
+                "max_queue": self.max_queue,
+                "flush_secs": self.flush_secs,
+                "filename_suffix": self.filename_suffix,
+            }
+            given = self.__dict__.get("_given_log_dir")
+            self._join(make_request(given, **{**self._unasked, **told}))
 
     def add_scalar(
         self,
@@ -219,12 +240,12 @@ class SafeSummaryWriter(SummaryWriter):
         a wall time that is not finite.
         """
         if walltime is None and self._member is not None:
-            shortcut = self._member.shortcuts.get(tag)
+            fast = self._member.fast_scalars.get(tag)
             if (
-                shortcut is not None
+                fast is not None
                 and not new_style
                 and not double_precision
-                and shortcut.write(scalar_value, global_step)
+                and fast.write(scalar_value, global_step)
             ):
                 return
         with _valid_text:
@@ -245,47 +266,66 @@ class SafeSummaryWriter(SummaryWriter):
         TensorBoard needs it to draw them in one chart. Any number of series works with a bounded
         number of open files. Raises :class:`RunDirectoryError` where one cannot be made.
         """
-        if self._is_torchs():
-            super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
-            return
         if self._member is None:
             self._get_file_writer()
         assert self._member is not None
+        if hooks.hooked("add_scalars"):
+            with self._all_writers_stay(), _valid_text:
+                self._series_writers(main_tag, tag_scalar_dict)
+                super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
+            return
         remaining: Mapping[str, Any] = tag_scalar_dict
         if walltime is None:
             walltime = time.time()
-            if not series_are_hooked():
-                shortcuts = self._member.shortcuts
-                remaining = {
-                    series: value
-                    for series, value in tag_scalar_dict.items()
-                    if (shortcut := shortcuts.get((main_tag, series))) is None
-                    or not shortcut.write(value, global_step, walltime)
-                }
-                if not remaining:
-                    return
+            fast_scalars = self._member.fast_scalars
+            remaining = {
+                series: value
+                for series, value in tag_scalar_dict.items()
+                if (fast := fast_scalars.get((main_tag, series))) is None
+                or not fast.write(value, global_step, walltime)
+            }
+            if not remaining:
+                return
         with _valid_text:
-            self._add_scalars_slowly(main_tag, remaining, global_step, walltime)
+            writers = self._series_writers(main_tag, remaining)
+            # All of them first: a value that is refused leaves no part of the others behind.
+            points = [hooks.torch_writer.scalar(main_tag, value) for value in remaining.values()]
+            for writer, point in zip(writers, points, strict=True):
+                writer.add_summary(point, global_step, walltime)
 
-    def _add_scalars_slowly(
-        self,
-        main_tag: str,
-        tag_scalar_dict: Mapping[str, Any],
-        global_step: int | None,
-        walltime: float,
-    ) -> None:
+    @contextlib.contextmanager
+    def _all_writers_stay(self) -> Iterator[None]:
+        """Have torch's add_scalars find our file writers, whatever other threads close."""
+        before = getattr(_inside, "add_scalars", None)
+        _inside.add_scalars = self
+        try:
+            yield
+        finally:
+            _inside.add_scalars = before
+
+    def _series_writers(self, main_tag: str, names: Iterable[str]) -> list[RunFileWriter]:
         base = self._get_file_writer().get_logdir()
-        new = {}
-        for series in tag_scalar_dict:
-            subdir = f"{main_tag.replace('/', '_')}_{series}"
-            path = f"{base}/{subdir}"
-            if path not in self.all_writers:
-                check_name(path)
-                new[path] = subdir, series
+        called = [_series_name(base, main_tag, series) for series in names]
         # Only now: a name that is refused leaves no part of the others behind.
-        for path, (subdir, series) in new.items():
-            self.all_writers[path] = self._new_file_writer(subdir, series)
-        super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
+        return [
+            self._series_writer(name, series) for name, series in zip(called, names, strict=True)
+        ]
+
+    def _series_writer(self, name: str, series: str | None) -> RunFileWriter:
+        files = self._files
+        writer = files.get(name)
+        if writer is None:
+            # Several spellings of one directory share its event file.
+            fresh = self._new_file_writer(posixpath.normpath(name), series)
+            try:
+                with explained(fresh.get_logdir()):
+                    fresh.open()
+            except RunDirectoryError as error:
+                # The events of a series wait for a disk that refuses to make it.
+                if not may_pass(error.__cause__):
+                    raise
+            writer = files.setdefault(name, fresh)
+        return writer
 
     @_valid_text
     def add_histogram(
@@ -303,8 +343,8 @@ class SafeSummaryWriter(SummaryWriter):
         """
         summary = None
         default = isinstance(bins, str) and bins == "tensorflow" and max_bins is None
-        if default and not _media.hooked("add_histogram"):
-            summary = _media.histogram(tag, values, self.default_bins)
+        if default and not hooks.hooked("add_histogram"):
+            summary = summaries.histogram(tag, values, getattr(self, "default_bins", None))
         if summary is None:
             super().add_histogram(tag, values, global_step, bins, walltime, max_bins)
         else:
@@ -325,8 +365,8 @@ class SafeSummaryWriter(SummaryWriter):
         or other numbers in 0..1. The PNG has the pixels of torch's in other, and often more, bytes.
         """
         summary = None
-        if not _media.hooked("add_image"):
-            summary = _media.image(tag, img_tensor, dataformats)
+        if not hooks.hooked("add_image"):
+            summary = summaries.image(tag, img_tensor, dataformats)
         if summary is None:
             super().add_image(tag, img_tensor, global_step, walltime, dataformats)
         else:
@@ -343,8 +383,8 @@ class SafeSummaryWriter(SummaryWriter):
     ) -> None:
         """Write a batch of images as a grid, eight in a row; see :meth:`add_image`."""
         summary = None
-        if not _media.hooked("add_images"):
-            summary = _media.image(tag, img_tensor, dataformats)
+        if not hooks.hooked("add_images"):
+            summary = summaries.image(tag, img_tensor, dataformats)
         if summary is None:
             super().add_images(tag, img_tensor, global_step, walltime, dataformats)
         else:
@@ -359,7 +399,7 @@ class SafeSummaryWriter(SummaryWriter):
     ) -> None:
         """Write a text, shown as Markdown; see torch's ``SummaryWriter.add_text``."""
         with _valid_text:
-            summary = None if _media.hooked("add_text") else _media.text(tag, text_string)
+            summary = None if hooks.hooked("add_text") else summaries.text(tag, text_string)
             if summary is None:
                 super().add_text(tag, text_string, global_step, walltime)
             else:
@@ -375,25 +415,20 @@ class SafeSummaryWriter(SummaryWriter):
         global_step: int | None = None,
     ) -> None:
         """Write hyperparameters and metrics to a run below this one, as torch does."""
-        if self._is_torchs():
-            with chosen_here(_HparamsWriter):
-                super().add_hparams(
-                    hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
-                )
-            return
         self._get_file_writer()
-        if self._run.request.silent:
+        if self._run.place.is_silent:
             return
         self._run.used = True
-        with chosen_here(_HparamsWriter):
-            try:
-                super().add_hparams(
-                    hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
-                )
-            except RunDirectoryError as error:
-                if not may_pass(error.__cause__):
-                    raise
-                warn(WriteErrorWarning, f"hyperparameters are lost: {error}")
+        try:
+            super().add_hparams(
+                hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
+            )
+        except RunDirectoryError as error:
+            if not may_pass(error.__cause__):
+                raise
+            warn(WriteErrorWarning, f"hyperparameters are lost: {error}")
+        except RunLockedError as error:
+            warn(WriteErrorWarning, f"hyperparameters are lost: {error}")
 
     def add_embedding(
         self,
@@ -406,11 +441,18 @@ class SafeSummaryWriter(SummaryWriter):
     ) -> None:
         """Write vectors to files beside the events; see torch's ``SummaryWriter.add_embedding``."""
         self._get_file_writer()
-        if self._member is not None:
-            if self._run.request.silent:
-                return
-            self._run.used = True
-        super().add_embedding(mat, metadata, label_img, global_step, tag, metadata_header)
+        if self._run.place.is_silent:
+            return
+        self._run.used = True
+        try:
+            super().add_embedding(mat, metadata, label_img, global_step, tag, metadata_header)
+        except OSError as error:
+            warn(
+                WriteErrorWarning,
+                f"the embedding {tag!r} of step {global_step or 0} is lost: its files cannot be "
+                f"written to {self.log_dir!r} ({error.strerror or error}). TensorBoard's Projector "
+                "page does not show it. Training goes on; make room, or log it again.",
+            )
 
     def get_logdir(self) -> str:
         """Return the directory of the run, absolute."""
@@ -421,9 +463,16 @@ class SafeSummaryWriter(SummaryWriter):
 
         A writer that logs again afterwards opens the run again.
         """
-        super().close()
-        if self._member is not None:
-            self._member.leave()
+        try:
+            super().close()
+        finally:
+            if self._member is not None:
+                self._member.leave()
+
+    def flush(self) -> None:
+        """Try again what the disk has refused. Nothing else waits: events are in the kernel."""
+        for writer in list(self._files.values()):
+            writer.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -444,9 +493,9 @@ class SafeSummaryWriter(SummaryWriter):
         return f"<{type(self).__name__} {str(self.log_dir)!r}, {state}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "file_writer": None, "all_writers": None}
+        state = {**self.__dict__, "_files": {}}
         if state.pop("_member", None) is not None:
-            state["_origin"] = self._run.directory, os.getpid(), self._run.request
+            state["_origin"] = self._run.directory, this_process(), self._run.request
         return state
 
     def __copy__(self) -> NoReturn:
@@ -483,6 +532,56 @@ for _name in (
     setattr(SafeSummaryWriter, _name, _inherited(_name))
 
 
+_inside = threading.local()
+
+
+def _series_name(run: str, main_tag: str, series: object) -> str:
+    """Return what a series' directory is called below the run, as torch calls it."""
+    if not isinstance(series, str):
+        raise TypeError(
+            f"add_scalars takes a dict of names and numbers, but its key {series!r} is no str: "
+            "write it as one"
+        )
+    name = f"{main_tag.replace('/', '_')}_{series}"
+    path = f"{run}/{name}"
+    check_name(path)
+    if ".." in name.split("/"):
+        raise RunDirectoryError(
+            f"the series {series!r} of {main_tag!r} would lie outside of its run, at "
+            f"{posixpath.normpath(path)!r}: take the '..' out of its name"
+        )
+    return name
+
+
+class _AllWriters(Mapping[str, RunFileWriter]):
+    """A writer's file writers by their directories, as torch's code looks for them.
+
+    What it asks for below the run is made, so it never makes a file writer of its own.
+    """
+
+    def __init__(self, writer: SafeSummaryWriter) -> None:
+        self._writer = writer
+        self._base = writer.log_dir
+        self._files = writer._files
+
+    def __getitem__(self, path: str) -> RunFileWriter:
+        for name, file_writer in list(self._files.items()):
+            if path == (f"{self._base}/{name}" if name else self._base):
+                return file_writer
+        if not path.startswith(f"{self._base}/"):
+            raise KeyError(path)
+        return self._writer._series_writer(path[len(self._base) + 1 :], None)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and (path == self._base or path.startswith(f"{self._base}/"))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"{self._base}/{name}" if name else self._base for name in list(self._files)])
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
 class _HparamsWriter(SafeSummaryWriter):
     """The writer that torch's ``add_hparams`` makes, in exactly the directory that it names."""
 
@@ -490,3 +589,7 @@ class _HparamsWriter(SafeSummaryWriter):
         directory = log_dir if is_remote(log_dir) else resolve(log_dir)
         self._join(RunRequest(directory, unique=False, continues=True))
         super(SafeSummaryWriter, self).__init__(log_dir)
+
+
+constructor.use_for_hparams(_HparamsWriter, SafeSummaryWriter)
+constructor.install()

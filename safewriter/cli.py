@@ -129,7 +129,7 @@ def _patch_with_children(defaults: dict[str, Any]) -> None:
 
 def _say_where() -> None:
     """Print where the runs of this process are, and how to see them."""
-    from safewriter._run.registry import begun
+    from safewriter._run.run import begun
 
     # The runs of add_hparams lie below the run that they belong to.
     runs = [directory for directory in begun if os.path.dirname(directory) not in begun]

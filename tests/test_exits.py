@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safewriter.events import RunStatus, run_status
+from safewriter.events import RunStatus, run_record, run_status
 from tests.support import event_files, read_runs, run_python
 
 pytest_plugins = ["tests.programs.fixtures"]
@@ -35,9 +34,7 @@ def the_run(logdir: Path) -> Path:
 
 def record_of(run: Path) -> dict[str, Any]:
     """Return the record that the run's writer keeps."""
-    record = json.loads((run / ".safewriter" / "run.json").read_text(encoding="utf-8"))
-    assert isinstance(record, dict)
-    return record
+    return run_record(run) or {}
 
 
 def assert_whole(run: Path, count: int = 1000) -> None:
@@ -166,12 +163,12 @@ def test_exit_handlers_and_destructors_that_log_lose_nothing(tmp_path):
 def test_a_collected_writer_closes_its_run_while_the_program_goes_on(warm, tmp_path):
     """A dropped writer, also one in a reference cycle, leaves a finished run with all points."""
     code = """
-    import gc, glob, json, os
+    import gc, glob, os
     from safewriter import SafeSummaryWriter
+    from safewriter.events import run_record
     def status():
-        (path,) = glob.glob("logs/*/.safewriter/run.json")
-        with open(path) as file:
-            print(json.load(file)["status"], flush=True)
+        (run,) = glob.glob("logs/*")
+        print(run_record(run)["status"], flush=True)
     def log():
         writer = SafeSummaryWriter("logs")
         for step in range(1000):

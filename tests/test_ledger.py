@@ -23,6 +23,7 @@ from safewriter import (
     TagNameWarning,
     TagOrderWarning,
 )
+from safewriter._errors import tell
 from safewriter._ledger.ledger import TagLedger
 from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS, words
 from tests.support import read_events, read_scalars
@@ -604,7 +605,11 @@ def test_steps_of_a_tag(steps):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for value, step in enumerate(steps):
-            written = ledger.check("loss", "scalar", step, None, value)
+            verdict = ledger.judge("loss", "scalar", step, value)
+            tell(verdict.notices)
+            ledger.admit(verdict)
+            verdict.move(None)
+            written = verdict.step
             if step is None:
                 assert written == (None if last is None else min(last + 1, 2**63 - 1))
             else:

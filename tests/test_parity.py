@@ -25,7 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 from safewriter import InvisibleValueWarning, SafeSummaryWriter
 from safewriter._disk.event_file import EventFile
 from safewriter._ledger.ledger import TagState
-from safewriter._torch.fast_scalar import ScalarShortcut
+from safewriter._torch.fast_scalar import FastScalar
 from tests.support import event_files, read_events
 
 Log = Callable[[Any], None]
@@ -586,9 +586,10 @@ class Recorder(EventFile):
         super().__init__("")
         self.payloads: list[bytes] = []
 
-    def append(self, payload: bytes, now: float) -> None:
+    def append(self, payload: bytes, *_: object, **__: object) -> int:
         """Keep the payload."""
         self.payloads.append(payload)
+        return 0
 
 
 @given(
@@ -613,7 +614,7 @@ def test_the_short_cut_writes_the_bytes_of_protobuf(tag, points):
     file = Recorder()
     for step, value, wall_time in points:
         # One of its own for each point: by the short cut, steps have to rise.
-        shortcut = ScalarShortcut(tag, TagState("scalar", 0, None), file.append)
+        shortcut = FastScalar(tag, TagState("scalar", 0), file.append, None)
         assert shortcut.write(value, step, wall_time)
     assert file.payloads == [
         Event(

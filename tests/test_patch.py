@@ -267,18 +267,18 @@ def test_as_a_context_manager(tmp_path):
 
 
 def test_nested_blocks_restore_what_was_around_them(tmp_path):
-    """The inner block's defaults end with it, and the outer ones hold again."""
+    """The inner block's defaults end with it, the outer ones hold again, unpatch() ends both."""
     with patch(unique=False, max_queue=1):
         with patch(max_queue=2):
             inner = SummaryWriter(str(tmp_path / "inner"))
             assert inner.max_queue == 2
             assert_safe(inner, tmp_path / "inner")
-            unpatch()
-            assert_stock(SummaryWriter(str(tmp_path / "stock")), tmp_path / "stock")
         outer = SummaryWriter(str(tmp_path / "outer"))
         assert outer.max_queue == 1
         assert log(outer) == str(tmp_path / "outer")
         assert made_by(tmp_path / "outer") == {"safewriter"}
+        unpatch()
+        assert_stock(SummaryWriter(str(tmp_path / "stock")), tmp_path / "stock")
     assert_stock(SummaryWriter(str(tmp_path / "after")), tmp_path / "after")
 
 
@@ -410,9 +410,10 @@ def test_a_subclass_from_before(tmp_path, cls):
     stock = cls(str(tmp_path / "before"))
     bases = cls.__bases__
     with patch():
-        assert issubclass(cls, SafeSummaryWriter)
         writer = cls(str(tmp_path / "patched"))
-        assert type(writer) is cls
+        assert isinstance(writer, cls)
+        assert isinstance(writer, SafeSummaryWriter)
+        assert type(writer).__name__ == cls.__name__
         assert_safe(writer, tmp_path / "patched")
     assert cls.__bases__ == bases
     assert_stock(stock, tmp_path / "before")
@@ -550,23 +551,28 @@ def test_a_class_that_is_both(tmp_path):
 
 
 def test_a_class_that_cannot_be_changed_is_named(tmp_path, caplog):
-    """Where a class on both leaves no order of bases, torch's subclass stays torch's, and that is
-    logged; everything else is patched.
-    """
+    """A class that refuses to be extended stays torch's, which is logged; all else is patched."""
 
     class Torchs(SummaryWriter):
+        """On torch's class, and nothing may be on it."""
+
+        def __init_subclass__(cls) -> None:
+            """Refuse."""
+            raise TypeError("final")
+
+    class Based(SummaryWriter):
         """On torch's class."""
 
-    class Both(SafeSummaryWriter, Torchs):
+    class Both(SafeSummaryWriter, Based):
         """On ours first, with nothing between."""
 
     class Other(SummaryWriter):
         """On torch's class."""
 
     with patch():
-        assert "Torchs'> still makes torch's writers" in caplog.text
         assert_stock(Torchs(str(tmp_path / "Torchs")), tmp_path / "Torchs")
-        for cls in (Both, Other, SummaryWriter):
+        assert "Torchs'> still makes torch's writers: final" in caplog.text
+        for cls in (Both, Based, Other, SummaryWriter):
             assert_safe(cls(str(tmp_path / cls.__name__)), tmp_path / cls.__name__)
     assert_safe(Both(str(tmp_path / "after")), tmp_path / "after")
     assert_stock(Other(str(tmp_path / "stock")), tmp_path / "stock")

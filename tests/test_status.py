@@ -134,6 +134,7 @@ def test_the_record_of_a_run_is_never_half_written(tmp_path: Path) -> None:
         process.wait_for_line("here")
         while process.returncode is None:
             record = json.loads((tmp_path / ".safewriter" / "run.json").read_bytes())
-            assert record["pid"] == process.pid
-            assert record["status"] in ("running", "finished")
+            (session,) = record["sessions"]
+            assert session["pid"] == process.pid
+            assert session["status"] in ("running", "finished")
         assert process.returncode == 0, process.output

@@ -112,7 +112,9 @@ def test_a_hundred_thousand_tags_take_less_than_50_mb() -> None:
         ledger = TagLedger()
         for step in range(2):
             for tag in tags:
-                ledger.check(tag, "scalar", step, None, 1.0)
+                verdict = ledger.judge(tag, "scalar", step, 1.0)
+                ledger.admit(verdict)
+                verdict.move(None)
         used, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

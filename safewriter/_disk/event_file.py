@@ -4,388 +4,585 @@ A record is in the kernel when :meth:`EventFile.append` returns. What the disk r
 memory and goes out later, in order, from the very byte where the write stopped; a byte once written
 is never changed. This module knows no tags and no torch.
 
-A signal handler or a finalizer may run wherever something is called, and it may log or raise. So a
-change of state is a run of plain assignments between two calls, what is under way is remembered,
-and after an exception the size of the file tells how much of it arrived.
+Who may be in here, and when
+    Other threads wait for the file's lock. A signal handler does not: it runs in the thread that
+    holds the lock, behind any call, and may log, close or raise there. CPython looks for signals
+    behind calls and at jumps backwards only, so the statements between two calls are one step, and
+    a change of state is made of such steps. Whoever comes in takes a new *turn*, and whoever finds
+    after a call that the turn is no longer his begins anew with the state as it is now. So a
+    handler that interrupts a write finishes it before it writes its own event, and its event is in
+    the kernel when its call returns.
+
+    Nothing under the lock waits for another lock, runs the user's code or sleeps: warnings, and the
+    run that wants to know that the file was looked at, are told when it is free again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import errno
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from safewriter._disk import backlog as _backlog
-from safewriter._disk import open_files as _descriptors
-from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, identity
-from safewriter._disk.reports import Trouble, counted
+from safewriter._disk import backlog, open_files
+from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, timestamp_of
+from safewriter._disk.open_files import Descriptor, identity
+from safewriter._disk.reports import Reports, counted
 from safewriter._errors import WriteErrorWarning, warn
 from safewriter._tfrecord import frame, version_record
 
 #: The file is no longer where we opened it: go on in a new one instead of waiting for it.
-_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ESTALE, errno.ENXIO})
+_GONE_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ESTALE, errno.ENXIO})
 
 #: Seconds between two looks at whether the file is still where it was created.
 _LOOK_SECONDS = 1.0
 
 
+class State(enum.Enum):
+    """How an event file stands."""
+
+    NEW = "no file yet: the next event makes one"
+    READY = "open, and nothing waits"
+    BUSY = "a write is under way, or an exception left it: the file's size tells what arrived"
+    WAITING = "not open, or something waits: the next event, or flush, goes on"
+    GONE = "the file is no longer where it was: the run is told before a new one is made"
+    CLOSED = "closed: opens again for a later opening of its run only"
+
+
+#: What may follow a state.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.NEW: frozenset({State.WAITING, State.CLOSED}),
+    State.READY: frozenset({State.BUSY, State.WAITING, State.GONE, State.NEW, State.CLOSED}),
+    State.BUSY: frozenset({State.READY, State.WAITING, State.GONE, State.NEW, State.CLOSED}),
+    State.WAITING: frozenset({State.READY, State.BUSY, State.GONE, State.NEW, State.CLOSED}),
+    State.GONE: frozenset({State.NEW, State.CLOSED}),
+    State.CLOSED: frozenset({State.WAITING, State.NEW}),
+}
+
+
+class Mark(Protocol):
+    """What must rise: the last step of a tag, with its value and its writer."""
+
+    last: int
+    value: float | None
+    logger: object
+
+
+class Move(Protocol):
+    """A further mark, of an event that has several."""
+
+    def move(self, logger: object) -> None:
+        """Move it."""
+
+
+# Looked up at each event: a member of an enumeration is found by a search of its class.
+_NEW, _READY, _BUSY, _WAITING, _GONE, _CLOSED = State
+
+_Look = Callable[[], None]
+
+
 class EventFile:
     """The live event file of one directory, appended to by any number of threads.
 
-    Created on the first :meth:`open` or :meth:`append`; after :meth:`close` the next append opens
-    the same file again, or a later-named one if it is no longer there. `on_gone` is called when the
-    file has disappeared, before another one is made: it may :meth:`move_to` another directory.
+    Created on the first :meth:`open` or :meth:`append`. `on_look` is called, without the lock,
+    about once a second while something is logged, and when the file has disappeared, before another
+    one is made: it may :meth:`relocate` the file.
     """
 
-    def __init__(
-        self, directory: str, suffix: str = "", on_gone: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, directory: str, suffix: str = "", on_look: _Look | None = None) -> None:
         self.directory = directory
-        self._suffix = suffix
-        self._on_gone = on_gone
-        self._start()
-
-    def _start(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.path: str | None = None
         self.events = 0
         self.lost = 0
+        self._suffix = suffix
+        self._on_look = on_look
+        self._state = _NEW
+        self._closed_for = -1
+        self._turn = 0
+        self._descriptor = Descriptor()
         self._fd = -1
         self._identity: tuple[int, int] | None = None
         self._timestamp = -1
-        # Bytes in the file, and how many of them are the backlog's current record.
+        # Bytes that are known to be in the file, and how many of them are the record under way.
         self._size = 0
-        self._written = 0
-        self._backlog = _backlog.Backlog()
-        # Ready: the descriptor is open and nothing waits. Busy: this thread is in the middle of it.
-        self._ready = False
-        self._busy = False
+        self._arrived = 0
+        self._sizes_are_true = True
+        # The version record, until it is written; the record under way; what waits behind it.
+        self._header: bytes | None = None
+        self._current: bytes | None = None
+        self._backlog = backlog.Backlog()
         self._looked_at = self._look_at = 0.0
-        self._trouble = Trouble()
-        self._gone = False
+        self._looked = False
+        self._reports = Reports()
 
-    def open(self) -> None:
+    @property
+    def state(self) -> State:
+        """How the file stands at this moment."""
+        return self._state
+
+    def open(self, generation: int = 0) -> None:
         """Create the file with its version record, unless there is one.
 
-        Raises the ``OSError`` of the file system, and ``ValueError`` for a wrong setting.
+        Raises the ``OSError`` of the file system if the file cannot be made.
         """
-        _backlog.configure()
-        with self._lock:
-            if self._busy or self.path is not None:
-                return
-            self._create()
+        with self.lock:
+            if self._may_write(generation) and self.path is None and self._state is _NEW:
+                self._create(self._take_turn())
             self._advance(time.time())
         self._tell()
 
-    def append(self, payload: bytes, now: float) -> None:
-        """Write one event; `now` is the current time in seconds since the epoch."""
+    # One long function: at this size each call costs as much as the work in it.
+    def append(
+        self,
+        payload: bytes,
+        now: float,
+        mark: Mark | None = None,
+        step: int = 0,
+        value: float | None = None,
+        logger: object = None,
+        rising: bool = False,
+        generation: int = 0,
+        also: Sequence[Move] = (),
+    ) -> int | None:
+        """Write one event; return the step that `mark` had before, or None if nothing was done.
+
+        `now` is the current time in seconds since the epoch. `mark` is moved to `step` in the same
+        instant in which the event is written, so what the file holds is what the mark says; `also`
+        is moved with it, for an event of several tags. With
+        `rising`, nothing is done unless the step rises and the file is ready. Nothing is done
+        either if the file was closed for this `generation` (opening) of its run.
+        """
         record = frame(payload)
         size = len(record)
-        with self._lock:
-            backlog = self._backlog
-            if self._ready and self._looked_at <= now < self._look_at:
-                self._ready = False
-                self._busy = True
-                self._written = 0
-                backlog.current = record
+        before = 0
+        with self.lock:
+            ready = self._state is _READY and self._looked_at <= now < self._look_at
+            if not ready and (rising or not self._may_write(generation)):
+                return None
+            if mark is not None:
+                before = mark.last
+                if rising and step <= before:
+                    return None
+                mark.last = step
+                mark.value = value
+                mark.logger = logger
+            for other in also:
+                other.move(logger)
+            if ready:
+                turn = self._turn
+                self._state = _BUSY
+                self._current = record
                 try:
                     written = os.write(self._fd, record)
-                    self._size += written
-                    self._written = written
-                    if written == size:
-                        backlog.current = None
-                        self.events += 1
-                        if not backlog.waiting:
-                            self._ready = True
-                            return
                 except OSError as error:
-                    self._refused(error)
-                finally:
-                    self._busy = False
-                    if not self._ready:
-                        # A short write, a refusal, or a signal handler that logged or raised.
-                        self._advance(now)
-            elif self._busy:
-                # A signal handler inside its own thread's work, which takes this along.
-                backlog.add(record, at_any_price=not self._trouble.refusing)
-                return
+                    self._refused(error, turn)
+                else:
+                    if written == size and self._turn == turn:
+                        self._size += size
+                        self._current = None
+                        self.events += 1
+                        self._state = _READY
+                        return before
             else:
-                self._advance(now, record)
+                self._backlog.add(record, at_any_price=not self._reports.refusing)
+                self._reports.delayed += self._reports.refusing
+            # A short write, a refusal, a look that is due, or a signal handler that was here.
+            self._advance(now)
         self._tell()
+        return before
 
     def flush(self) -> None:
         """Try again at once what the disk has refused. Nothing else waits."""
-        with self._lock:
-            if self._busy:
-                return
+        with self.lock:
             if self._waits():
-                self._trouble.try_at_once()
+                self._reports.try_at_once()
                 self._advance(time.time())
         self._tell()
 
-    def close(self, *, look: bool = True) -> None:
+    def close(self, generation: int = 0, *, look: bool = True) -> None:
         """Write what waits, give up what the disk still refuses, and close the descriptor.
 
-        `look` is whether to check first that the file is still where it was created: not at
-        interpreter exit, when programs have tidied their temporary directories away.
+        The file opens again for a later generation only. `look` is whether to check first that the
+        file is still where it was created: not at interpreter exit, when programs have tidied their
+        temporary directories away.
         """
-        self.flush()
-        with self._lock:
-            if self._busy:
-                return  # A signal handler closes in the middle of a write, which goes on after it.
-            try:
-                self._busy = True
-                if look:
-                    self._look(time.time())
+        with self.lock:
+            self._closed_for = max(self._closed_for, generation)
+            if look:
+                self._look_at = 0.0
+            self._reports.try_at_once()
+            self._advance(time.time())
+            if self._state is _GONE and self._waits():
+                self._become(_NEW)
+                self._advance(time.time())
+            while self._state is not _CLOSED:
                 self._give_up()
                 self._close_descriptor()
-            finally:
-                self._busy = False
-                if self._waits():
-                    self._advance(time.time())
+                # A signal handler may have logged meanwhile.
+                if self._fd < 0 and not self._waits():
+                    self._take_turn()
+                    self._state = _CLOSED
         self._tell()
 
-    def move_to(self, directory: str) -> None:
+    def relocate(self, directory: str) -> None:
         """Go on in a new file in another directory, with what waits."""
-        with self._lock:
-            self._close_descriptor()
-            self.path = None
+        with self.lock:
+            self._forget_file()
             self.directory = directory
+            if self._state is not _CLOSED:
+                self._become(_NEW)
 
-    def release_descriptor(self) -> bool:
+    def release_descriptor(self) -> None:
         """Close the descriptor if nothing is under way; the next append opens it again."""
-        if not self._lock.acquire(blocking=False):
-            return False
+        got: list[bool] = []
         try:
-            if self._busy:
-                return False
-            self._close_descriptor()
-            return True
+            # Never waiting: the thread that uses this file may wait for the one that asks. By C
+            # code, so that a signal handler's exception finds in `got` whether the lock is taken.
+            got.extend(map(self.lock.acquire, (False,)))
+            if got[0] and self._state in (_READY, _WAITING):
+                self._take_turn()
+                self._state = _WAITING
+                self._close_descriptor()
         finally:
-            self._lock.release()
+            if got and got[0]:
+                self.lock.release()
 
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's file and of what waits for it."""
-        fd = self._fd
-        self._start()
-        if fd >= 0:
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        # Without the lock: another thread of the parent may have held it at the fork.
+        self._closed_for = 2**63
+        self._take_turn()
+        self._state = _CLOSED
+        self._fd = -1
+        with contextlib.suppress(OSError):
+            self._descriptor.close()
 
     # What follows is called with the lock held.
 
+    def _take_turn(self) -> int:
+        turn = self._turn = self._turn + 1
+        return turn
+
+    def _may_write(self, generation: int) -> bool:
+        """Open a closed file again for a later generation; tell whether it may be written."""
+        if self._state is _CLOSED and generation > self._closed_for:
+            self._state = _NEW if self.path is None else _WAITING
+        return self._state is not _CLOSED
+
+    def _become(self, state: State) -> None:
+        self._take_turn()
+        self._state = state
+
     def _waits(self) -> bool:
-        return self._backlog.current is not None or bool(self._backlog.waiting)
+        return self._header is not None or self._current is not None or bool(self._backlog.waiting)
 
-    def _advance(self, now: float, record: bytes | None = None) -> None:
-        """Write what waits, and `record` behind it, as far as the disk takes it."""
-        backlog, trouble = self._backlog, self._trouble
-        try:
-            self._busy = True
-            if record is not None:
-                backlog.add(record, at_any_price=not trouble.refusing)
-                trouble.delayed += trouble.refusing
-            if not self._looked_at <= now < self._look_at:
-                self._look(now)
-            if not self._gone and trouble.may_try():
-                self._drain()
-        except OSError as error:
-            self._refused(error)
-        finally:
-            self._busy = False
-            backlog.settle()
+    def _advance(self, now: float) -> None:
+        """Write what waits as far as the disk takes it, from whatever state the file is in."""
+        if not self._looked_at <= now < self._look_at:
+            self._look(now, self._take_turn())
+        while self._state not in (_GONE, _CLOSED):
+            turn = self._take_turn()
+            try:
+                if self._fd < 0:
+                    if not (self._waits() and self._reports.may_try()):
+                        return
+                    if self.path is None:
+                        self._create(turn)
+                    else:
+                        self._open_again(turn)
+                elif self._state is _BUSY:
+                    self._account(turn)
+                elif self._header is None and self._current is None:
+                    if not self._backlog.waiting:
+                        self._settle()
+                        return
+                    self._arrived = 0
+                    self._current = self._backlog.waiting[0]
+                    del self._backlog.waiting[0]
+                elif self._reports.may_try():
+                    self._write(turn)
+                else:
+                    return
+            except OSError as error:
+                if not self._refused(error, turn):
+                    return
 
-    def _drain(self) -> None:
-        backlog = self._backlog
-        if self._fd < 0:
-            if not self._waits():
-                return
-            self._open()
-        elif backlog.current is not None:
-            self._account()
-        while not self._gone:
-            if backlog.current is None:
-                if not backlog.waiting:
-                    # At once: a signal handler that logs from here on has to write by itself.
-                    self._ready = True
-                    self._busy = False
-                    break
-                self._written = 0
-                backlog.next()
-            assert backlog.current is not None
-            written = os.write(self._fd, memoryview(backlog.current)[self._written :])
-            self._size += written
-            self._written += written
-            self._commit()
-        if self._trouble.refusing and self._ready:
-            lost, backlog.dropped = backlog.dropped, 0
+    def _write(self, turn: int) -> None:
+        header = self._header
+        record = self._current if header is None else header
+        assert record is not None
+        rest = memoryview(record)[self._arrived :]
+        missing = len(rest)
+        if self._turn != turn:
+            return
+        self._state = _BUSY
+        written = os.write(self._fd, rest)
+        if self._turn != turn:
+            return
+        self._commit(written, missing)
+        if header is not None:
+            # A mount that shows a file only once it is closed says nothing true about its size.
+            self._sizes_are_true = os.fstat(self._fd).st_size == self._size
+
+    # Without a call: what is between two calls is one step.
+    def _commit(self, written: int, missing: int) -> None:
+        self._size += written
+        self._arrived += written
+        self._state = _WAITING
+        if written == missing:
+            self._arrived = 0
+            if self._header is not None:
+                self._header = None
+            else:
+                self._current = None
+                self.events += 1
+
+    def _settle(self) -> None:
+        """Be ready: everything went out."""
+        self._backlog.settle()
+        if self._reports.refusing:
+            lost, self._backlog.dropped = self._backlog.dropped, 0
             self.lost += lost
-            self._trouble.accepted(self._place(), lost)
+            self._reports.accepted(self._place(), lost)
+        # At once: a signal handler that logs from here on finds nothing in its way.
+        if self._fd >= 0 and not self._waits():
+            self._state = _READY
 
-    def _commit(self) -> None:
-        record = self._backlog.current
-        if record is not None and self._written == len(record):
-            self._backlog.current = None
-            self.events += 1
-
-    def _account(self) -> None:
+    def _account(self, turn: int) -> None:
         """Find out how much arrived of a record whose write was cut short by an exception."""
-        record = self._backlog.current
-        missing = 0 if record is None else len(record) - self._written
-        extra = os.fstat(self._fd).st_size - self._size
-        if 0 <= extra <= missing:
-            self._size += extra
-            self._written += extra
-            self._commit()
+        size = os.fstat(self._fd).st_size
+        record = self._current if self._header is None else self._header
+        missing = 0 if record is None else len(record) - self._arrived
+        extra = size - self._size
+        if self._turn != turn:
+            return
+        if record is None:
+            self._state = _WAITING
+        elif 0 <= extra <= missing and self._sizes_are_true:
+            self._commit(extra, missing)
         else:
             self._lose_sight(f"{self.path} was changed by somebody else")
 
-    def _open(self) -> None:
-        """Open the file again, or create one."""
-        if self.path is None:
-            self._create()
-            return
+    def _open_again(self, turn: int) -> None:
+        assert self.path is not None
+        fresh = Descriptor()
         try:
-            self._fd = os.open(self.path, OPEN_FLAGS)
+            fresh.open(self.path, OPEN_FLAGS)
+            size = os.fstat(fresh.number).st_size
         except OSError as error:
-            if error.errno not in _GONE:
+            fresh.close()
+            if error.errno not in _GONE_ERRNOS:
                 raise
-            self._lose_sight(self._went_away())
+            if self._turn == turn:
+                self._lose_sight(self._went_away())
             return
-        if identity(os.fstat(self._fd)) != self._identity:
+        except BaseException:
+            fresh.close()
+            raise
+        if self._turn != turn:
+            fresh.close()
+        elif fresh.identity != self._identity:
+            fresh.close()
             self._lose_sight(self._went_away())
-            return
-        _descriptors.opened(self)
-        self._account()
+        else:
+            self._descriptor, self._fd = fresh, fresh.number
+            # Something may have been under way when it was closed.
+            self._state = _BUSY if self._waits() else _WAITING
+            open_files.opened(self)
+            if size != self._size and self._state is _WAITING:
+                self._changed_size(size)
 
-    def _create(self) -> None:
+    def _create(self, turn: int) -> None:
         os.makedirs(self.directory, exist_ok=True)
-        if self.events >= 0:
-            # It was under way in an earlier file, and goes to this one whole.
-            self._backlog.put_back()
-        version = version_record()
-        file = create_event_file(self.directory, self._suffix, after=self._timestamp)
-        self._fd, self.path, self._timestamp, self._identity = file
-        self._size = self._written = 0
-        # The version record is no event of the user's: with it there are 0.
-        self._backlog.current = version
-        self.events = -1
-        self._looked_at = time.time()
-        self._look_at = self._looked_at + _LOOK_SECONDS
-        _descriptors.opened(self)
+        header = version_record()
+        fresh = Descriptor()
+        path = None
+        try:
+            path = create_event_file(fresh, self.directory, self._suffix, after=self._timestamp)
+            timestamp, number = timestamp_of(path), fresh.number
+            if self._turn == turn:
+                self._descriptor, self._fd, self.path = fresh, number, path
+                self._identity, self._timestamp = fresh.identity, timestamp
+                self._size = self._arrived = self.events = 0
+                self._sizes_are_true = True
+                self._header = header
+                self._state = _WAITING
+                self._looked_at = time.time()
+                self._look_at = self._looked_at + _LOOK_SECONDS
+        finally:
+            if self._descriptor is not fresh:
+                # A signal handler made one meanwhile, or raised.
+                fresh.close()
+                if path is not None:
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
+        open_files.opened(self)
 
-    def _look(self, now: float) -> None:
-        """Notice that the file was deleted, moved, renamed or replaced."""
+    def _look(self, now: float, turn: int) -> None:
+        """Notice that the file was deleted, moved, renamed, replaced, truncated or written."""
         self._looked_at = now
         self._look_at = now + _LOOK_SECONDS
+        self._looked = True
         if self._fd < 0 or self.path is None:
             return
+        links = size = -1
+        there = None
         try:
             here = os.fstat(self._fd)
-            if identity(here) != self._identity:
-                self._disown_descriptor()
-            elif here.st_nlink == 0:
-                self._lose_sight(
-                    f"{self.path} was deleted, and with it {counted(max(self.events, 0))}"
-                )
-            elif identity(os.stat(self.path)) != self._identity:
-                self._lose_sight(self._went_away())
+            links, size = here.st_nlink, here.st_size
+            ours = identity(here) == self._identity
+            if ours:
+                there = identity(os.stat(self.path))
         except OSError as error:
-            if error.errno == errno.EBADF:
-                self._disown_descriptor()
-            elif error.errno in _GONE:
-                self._lose_sight(self._went_away())
-            elif error.errno is None:
+            if error.errno is None:
                 raise  # by a signal handler
+            if error.errno not in _GONE_ERRNOS:
+                return
+            ours = error.errno != errno.EBADF
+        if self._turn != turn:
+            return
+        if not ours:
+            self._disown()
+        elif there != self._identity:
+            self._lose_sight(self._went_away(deleted=links == 0))
+        elif self._state is _READY and size != self._size:
+            self._changed_size(size)
+        elif self._state is _WAITING and self._arrived:
+            self._state = _BUSY  # The beginning of a record is in the file: is it still?
 
-    def _went_away(self) -> str:
+    def _changed_size(self, size: int) -> None:
+        if not self._sizes_are_true:
+            return
+        how = "truncated" if size < self._size else "written to"
+        self._lose_sight(
+            f"{self.path} was {how} by another program, so TensorBoard may not read what is in it "
+            f"({counted(self.events)})"
+        )
+
+    def _went_away(self, *, deleted: bool = False) -> str:
+        if deleted:
+            return f"{self.path} was deleted, and with it {counted(self.events)}"
         return (
             f"{self.path} is no longer there: it was deleted, moved, renamed or replaced, and with "
-            f"it {counted(max(self.events, 0))}"
+            f"it {counted(self.events)}"
         )
 
     def _lose_sight(self, reason: str) -> None:
-        """Be without a file, until `on_gone` was called."""
-        self._close_descriptor(quietly=True)
-        self.path = None
-        self._gone = True
-        self._trouble.gone(reason)
+        """Be without a file until `on_look` was called; what is under way goes to the next one."""
+        self._forget_file()
+        self._become(_GONE)
+        self._looked = True
+        self._reports.gone(reason)
 
-    def _refused(self, error: OSError) -> None:
+    def _forget_file(self) -> None:
+        self._take_turn()
+        self._header = None
+        self._arrived = 0
+        self.path = None
+        if self._state in (_READY, _BUSY):
+            self._state = _WAITING
+        self._close_descriptor(quietly=True)
+
+    def _refused(self, error: OSError, turn: int) -> bool:
+        """Note what the disk said, unless a handler was here; tell whether to go on at once."""
         if error.errno is None:
             raise error  # Not the disk's: a signal handler raised it, TimeoutError for example.
-        self._ready = False
+        if self._turn != turn:
+            return True
+        self._state = _NEW if self.path is None else _WAITING
         if error.errno == errno.EBADF:
-            self._disown_descriptor()
-            return
-        if error.errno in _GONE and self._fd >= 0:
+            self._disown()
+            return True
+        if error.errno in _GONE_ERRNOS and self._fd >= 0:
             self._lose_sight(self._went_away())
-            return
-        waiting = self._count_waiting()
-        self._trouble.refused(self._place(), error.errno, waiting, _backlog.limit_in_words())
+            return True
+        self._reports.refused(
+            self._place(), error.errno, self._count_waiting(), backlog.limit_in_words()
+        )
+        return False
 
     def _count_waiting(self) -> int:
-        # Below zero: the version record is the current one.
-        current = self._backlog.current is not None and self.events >= 0
-        return len(self._backlog.waiting) + current
+        return len(self._backlog.waiting) + (self._current is not None)
 
     def _give_up(self) -> None:
-        lost = self._count_waiting() + self._backlog.dropped
-        self.lost += lost
-        self._trouble.gave_up(self._place(), lost)
-        if self._backlog.current is not None:
+        self._take_turn()
+        if self._waits() and (self._arrived or self._state is _BUSY):
             self.path = None  # It ends in the middle of a record: nothing may follow there.
-        self._backlog.give_up()
+        current, self._header, self._current, self._arrived = self._current, None, None, 0
+        lost = self._backlog.empty() + (current is not None)
+        self.lost += lost
+        self._reports.gave_up(self._place(), lost)
 
     def _place(self) -> str:
         return self.path or self.directory
 
-    def _disown_descriptor(self) -> None:
+    def _disown(self) -> None:
         """Somebody closed our descriptor; its number may be another file's by now."""
-        self._ready = False
-        self._fd = -1
-        _descriptors.closed(self)
+        if self._state in (_READY, _BUSY):
+            self._become(_WAITING)
+        self._close_descriptor(quietly=True)
 
     def _close_descriptor(self, *, quietly: bool = False) -> None:
-        fd = self._fd
-        self._disown_descriptor()
-        if fd >= 0:
-            try:
-                os.close(fd)
-            except OSError as error:
-                if error.errno is None:
-                    raise  # by a signal handler
-                if not quietly:
-                    self._trouble.closed_badly(self.path, error)
+        """Be without a descriptor; it is closed only if it is ours."""
+        descriptor, self._fd = self._descriptor, -1
+        self._descriptor = Descriptor()
+        open_files.closed(self)
+        try:
+            descriptor.close()
+        except OSError as error:
+            if error.errno is None:
+                raise  # by a signal handler
+            if not quietly:
+                self._reports.closed_badly(self.path, error)
 
     def _tell(self) -> None:
-        """Warn, and report that the file is gone, without the lock: both may run other code."""
-        if self._gone:
+        """Say what happened, without the lock: all of this may run other code."""
+        if self._looked:
+            self._looked = False
+            if self._on_look is not None:
+                self._on_look()
+        if self._state is _GONE:
+            with self.lock:
+                if self._state is _GONE:
+                    self._become(_NEW)
+                    self._reports.try_at_once()
+                    self._advance(time.time())
+        while self._reports.news:
             try:
-                if self._on_gone is not None:
-                    self._on_gone()
-            finally:
-                self._gone = False
-                with self._lock:
-                    if not self._busy:
-                        self._trouble.try_at_once()
-                        self._advance(time.time())
-        while True:
-            with self._lock:
-                if not self._trouble.news:
-                    return
-                message = self._trouble.news.pop(0)
+                message = self._reports.news.popleft()
+            except IndexError:
+                return  # Another thread tells it.
             warn(WriteErrorWarning, message)
 
 
 class SilentFile(EventFile):
     """An event file that is never made: that of a rank which is told to be silent."""
 
-    def open(self) -> None:
+    def open(self, generation: int = 0) -> None:
         """Do nothing."""
 
-    def append(self, payload: bytes, now: float) -> None:
+    def append(
+        self,
+        payload: bytes,
+        now: float,
+        mark: Mark | None = None,
+        step: int = 0,
+        *_: Any,
+        **__: Any,
+    ) -> int:
+        """Write nothing; what is logged is still checked."""
+        if mark is None:
+            return 0
+        before, mark.last = mark.last, step
+        return before
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self, generation: int = 0, *, look: bool = True) -> None:
         """Do nothing."""

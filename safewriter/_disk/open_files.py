@@ -1,71 +1,160 @@
-"""How many descriptors the event files of this process keep open."""
+"""The descriptors of this process that are ours: owned from birth, kept high, bounded, compared.
+
+No lock guards the table of open files: each access is one operation of a dict, which Python makes
+atomic. With a lock of its own a signal handler that logs while its thread holds that lock would
+wait for a file whose thread waits for the table.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import threading
+from functools import partial
 from typing import Protocol
 
+try:
+    import fcntl
+    import resource
+
+    _IS_POSIX = True
+except ImportError:  # Windows
+    _IS_POSIX = False
+
 _MOST = 256
+
+# A program that closes "all" descriptors, and every open(2) of the user's, begins at the lowest.
+_HIGHEST_START = 4096
+
+_Identity = tuple[int, int]
+
+
+def identity(status: os.stat_result) -> _Identity:
+    """Return what tells a file from every other one."""
+    return status.st_dev, status.st_ino
+
+
+class Descriptor:
+    """One descriptor of ours, or none; it is closed only while it still is the file we opened."""
+
+    __slots__ = ("_numbers", "identity")
+
+    def __init__(self) -> None:
+        # A list, filled by C code: a signal handler that raises right behind open(2) would
+        # otherwise lose the number before anything could remember it.
+        self._numbers: list[int] = []
+        self.identity: _Identity | None = None
+
+    @property
+    def number(self) -> int:
+        """The descriptor, or -1."""
+        return self._numbers[-1] if self._numbers else -1
+
+    def open(
+        self,
+        path: str,
+        flags: int,
+        mode: int = 0o666,
+        *,
+        dir_fd: int | None = None,
+        high: bool = True,
+    ) -> None:
+        """Open `path`; `high` is for what stays open. Raises ``OSError``."""
+        flags |= getattr(os, "O_CLOEXEC", 0)
+        self._numbers.extend(map(partial(os.open, path, flags, dir_fd=dir_fd), (mode,)))
+        self.identity = identity(os.fstat(self.number))
+        if high:
+            self._lift()
+
+    def _lift(self) -> None:
+        """Give the file a high number; where there is none left it keeps its own."""
+        if not _IS_POSIX:
+            return
+        low = self._numbers[0]
+        with contextlib.suppress(OSError):
+            self._numbers.extend(
+                map(fcntl.fcntl, (low,), (fcntl.F_DUPFD_CLOEXEC,), (_lowest_number(),))
+            )
+            os.close(low)
+            del self._numbers[0]
+
+    def is_ours(self) -> bool:
+        """Tell whether the number still is the file that was opened."""
+        return _is(self.number, self.identity)
+
+    def close(self) -> None:
+        """Let go of the descriptor, closed if it is ours; raises the ``OSError`` of that."""
+        while self._numbers:
+            number = self._numbers[-1]
+            # Closed before it is forgotten: what a signal handler's exception leaves in the list
+            # is compared again.
+            try:
+                if self.identity is None or _is(number, self.identity):
+                    os.close(number)
+            finally:
+                if self._numbers[-1:] == [number]:
+                    del self._numbers[-1]
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            self.close()
+
+
+def _is(number: int, known: _Identity | None) -> bool:
+    try:
+        return identity(os.fstat(number)) == known
+    except OSError as error:
+        if error.errno is None:
+            raise  # by a signal handler
+        return error.errno != errno.EBADF and number >= 0
+
+
+def limit() -> int:
+    """Return a quarter of what the process may open, at most 256: the rest is the user's."""
+    soft = _soft_limit()
+    return _MOST if soft is None else max(4, min(_MOST, soft // 4))
+
+
+def _lowest_number() -> int:
+    soft = _soft_limit()
+    return _HIGHEST_START if soft is None else min(soft // 2, _HIGHEST_START)
+
+
+def _soft_limit() -> int | None:
+    if not _IS_POSIX:
+        return 2 * _MOST
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft > 0 else None
 
 
 class Closable(Protocol):
     """A file that can do without its descriptor."""
 
-    def release_descriptor(self) -> bool:
+    def release_descriptor(self) -> None:
         """Close the descriptor, unless the file is in use at this moment."""
 
-
-class _Descriptors:
-    """The open files; above the bound, the one that has been open longest is closed first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._open: dict[Closable, None] = {}
-
-    def opened(self, file: Closable) -> None:
-        with self._lock:
-            self._open[file] = None
-            excess = len(self._open) - limit()
-            for other in list(self._open)[: max(excess, 0)]:
-                # It does not wait for the other's lock, whose holder may be waiting for ours.
-                if other is not file and other.release_descriptor():
-                    self._open.pop(other, None)
-
-    def closed(self, file: Closable) -> None:
-        with self._lock:
-            self._open.pop(file, None)
+    def after_fork(self) -> None:
+        """In a forked child: let go of the parent's file."""
 
 
-_descriptors = _Descriptors()
-
-
-def limit() -> int:
-    """Return a quarter of what the process may open, at most 256: the rest is the user's."""
-    try:
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    except (ImportError, OSError):
-        return _MOST // 2
-    return max(4, min(_MOST, soft // 4)) if soft > 0 else _MOST
+_open_files: dict[Closable, None] = {}
 
 
 def opened(file: Closable) -> None:
-    """Count a file that was opened, and close others above the bound."""
-    _descriptors.opened(file)
+    """Count a file that was opened; above the bound, close those that have been open longest."""
+    _open_files[file] = None
+    for other in list(_open_files)[: max(len(_open_files) - limit(), 0)]:
+        if other is not file:
+            other.release_descriptor()
 
 
 def closed(file: Closable) -> None:
     """Forget a file that was closed."""
-    _descriptors.closed(file)
+    _open_files.pop(file, None)
 
 
-def _after_fork() -> None:
-    # Another thread may have held the lock at the moment of the fork.
-    global _descriptors
-    _descriptors = _Descriptors()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def after_fork() -> None:
+    """In a forked child: close the parent's files; only those that are open have to be visited."""
+    for file in list(_open_files):
+        file.after_fork()
+    _open_files.clear()

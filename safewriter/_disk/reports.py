@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
@@ -14,14 +15,14 @@ def counted(events: int) -> str:
     return f"{events} event{'s' * (events != 1)}"
 
 
-class Trouble:
+class Reports:
     """Whether the disk refuses at the moment, and the news that have yet to be told."""
 
     def __init__(self) -> None:
         self.refusing = False
         # Events that had to wait since the refusal, dropped ones included.
         self.delayed = 0
-        self.news: list[str] = []
+        self.news: deque[str] = deque()
         self._retry_at = 0.0
         self._retry_seconds = _FIRST_RETRY_SECONDS
 

@@ -1,23 +1,29 @@
 """What is suspicious: the steps, the order and the kinds of the tags of one directory.
 
-The ledger may warn. It knows no files: it is told what is about to be written and returns the step
-to write it with.
+The ledger knows no files and has no lock: that of its directory's event file protects it. It judges
+a value that is about to be written, and warns of nothing itself, since a warning runs the user's
+code, which must not run under a lock. So a value passes in three steps: :meth:`TagLedger.judge`
+under the lock, what it found is told without it, and :meth:`TagLedger.admit` under it again. The
+step of a tag moves only where the event is written, by the event file: what it moved from is the
+last word on whether the step fell, see :meth:`TagLedger.overtaken`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from safewriter._errors import (
     InvisibleValueWarning,
     MissingStepWarning,
+    Notice,
+    SafeWriterWarning,
     StepOrderWarning,
     TagKindWarning,
     TagNameWarning,
     TagOrderWarning,
-    warn,
 )
 from safewriter._ledger.tag_words import EVAL_TAGS, QUALITY_WORDS, TRAIN_TAGS, words
 
@@ -25,6 +31,9 @@ from safewriter._ledger.tag_words import EVAL_TAGS, QUALITY_WORDS, TRAIN_TAGS, w
 _MOST_METRICS = 10_000
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+#: The last step of a tag that has no point yet: every step is above it.
+NO_STEP = INT64_MIN - 1
 
 # Bits of TagState.warned: every warning is given once per tag.
 _STEP_WARNED, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
@@ -45,7 +54,7 @@ class TagState:
 
     __slots__ = ("kind", "last", "logger", "value", "warned")
 
-    def __init__(self, kind: str, last: int, logger: object) -> None:
+    def __init__(self, kind: str, last: int = NO_STEP, logger: object = None) -> None:
         self.kind = kind
         self.last = last
         self.value: float | None = None
@@ -61,6 +70,36 @@ class TagState:
             # One of them may have been rounded to float32, as it is in an event.
             and math.isclose(value, self.value, rel_tol=1e-7)
         )
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the ledger says of one value that is about to be written.
+
+    `step` is the one to write it with; None where the user gave none, and that is right. `mark` is
+    what moves when it is written: None if its kind is not the tag's. `notices` are to be told.
+    """
+
+    tag: str
+    step: int | None
+    mark: TagState | None
+    value: float | None
+    notices: list[Notice] = field(default_factory=list)
+    last: int = NO_STEP
+    flags: int = 0
+    before: int = NO_STEP
+
+    def say(self, category: type[SafeWriterWarning], message: str, flag: int = 0) -> None:
+        """Add a notice, which sets `flag` once it was told."""
+        self.notices.append(Notice(category, message))
+        self.flags |= flag
+
+    def move(self, logger: object) -> None:
+        """Move the tag: the value is being written. With the lock held."""
+        mark = self.mark
+        if mark is not None:
+            self.before, mark.last = mark.last, self.step or 0
+            mark.value, mark.logger = self.value, logger
 
 
 class TagLedger:
@@ -86,57 +125,82 @@ class TagLedger:
         evaluation = not self._eval_words.isdisjoint(found)
         return "" if train == evaluation else "train" if train else "eval"
 
-    def check(
+    def judge(
         self,
         tag: str,
         kind: str,
         step: int | None,
-        logger: object = None,
         value: float | None = None,
         *,
         double: bool = False,
         given: Any = None,
-    ) -> int | None:
-        """Check one value that is about to be written and return the step to write it with.
+    ) -> Verdict:
+        """Judge one value that is about to be written; nothing is noted.
 
-        `step` None means that the user gave none, and None is returned where that is right: for the
-        first point of a tag. `logger` is whoever logs. `value` is the scalar, None for other kinds,
-        and `double` whether it is written in double precision. `given` is what the user gave as
-        step, where that is not the integer `step`.
+        `step` None means that the user gave none. `value` is the scalar, None for other kinds, and
+        `double` whether it is written in double precision. `given` is what the user gave as step,
+        where that is not the integer `step`.
         """
         known = self.tags.get(tag)
-        state = known or TagState(kind, 0, logger)
-        if given is not None and not state.warned & _FRACTION_WARNED:
-            self._not_an_integer(tag, given, step)
-            state.warned |= _FRACTION_WARNED
+        state = known or TagState(kind)
+        verdict = Verdict(tag, step, state if kind == state.kind else None, value)
+        verdict.last = state.last
+        warned = state.warned
+        if given is not None and not warned & _FRACTION_WARNED:
+            verdict.say(StepOrderWarning, _not_an_integer(tag, given, step), _FRACTION_WARNED)
         if known is None:
-            self._check_spelling(tag)
+            self._judge_spelling(verdict)
         elif kind != known.kind:
-            self._other_kind(tag, kind, known)
+            if not warned & _KIND_WARNED:
+                verdict.say(TagKindWarning, _other_kind(tag, kind, known.kind), _KIND_WARNED)
+        elif known.last == NO_STEP:
+            pass  # Another thread is about to write the first point.
         elif step is None:
-            step = self._missing_step(tag, known)
+            verdict.step = min(known.last + 1, INT64_MAX)
+            if not warned & _MISSING_WARNED:
+                text = _missing_step(tag, known.last, verdict.step)
+                verdict.say(MissingStepWarning, text, _MISSING_WARNED)
         elif step <= known.last and known.logger is not EARLIER and not known.holds(step, value):
-            self._not_rising(tag, step, known)
-        if value is not None and not math.isfinite(value) and not state.warned & _VALUE_WARNED:
-            self._not_finite(tag, step, value)
-            state.warned |= _VALUE_WARNED
-        if double and not state.warned & _DOUBLE_WARNED:
-            self._double_precision(tag)
-            state.warned |= _DOUBLE_WARNED
-        # A warning may be an error. So what the event changes is noted when all of them are given.
+            self._judge_step(verdict, step, known)
+        if value is not None and not math.isfinite(value) and not warned & _VALUE_WARNED:
+            verdict.say(InvisibleValueWarning, _not_finite(tag, step, value), _VALUE_WARNED)
+        if double and not warned & _DOUBLE_WARNED:
+            verdict.say(InvisibleValueWarning, _double_precision(tag), _DOUBLE_WARNED)
         if known is None and kind == "scalar":
-            self._check_order(tag, step or 0)
-        if kind == state.kind:
-            state.last = step or 0
-            state.value = value
-            state.logger = logger
-        if known is None:
-            self._admit(tag, state)
-        return step
+            self._judge_order(verdict)
+        return verdict
+
+    def admit(self, verdict: Verdict) -> None:
+        """Note that what a verdict found was told, and that its tag is about to be written."""
+        state = self.tags.get(verdict.tag)
+        if state is None:
+            assert verdict.mark is not None  # The first kind of a tag is its kind.
+            state = verdict.mark
+            if state.kind == "scalar":
+                self._note_order(verdict.tag)
+            self._add(verdict.tag, state)
+        elif verdict.mark is not None:
+            # Another thread wrote the tag meanwhile, perhaps as something else.
+            verdict.mark = state if state.kind == verdict.mark.kind else None
+        state.warned |= verdict.flags
+
+    def overtaken(self, verdict: Verdict, before: int) -> list[Notice]:
+        """Return what is to be told of an event that was written when its tag was at `before`.
+
+        That is not what was judged where another thread, or a signal handler, wrote the tag
+        between the two.
+        """
+        state, step = verdict.mark, verdict.step or 0
+        if state is None or before == verdict.last or step > before:
+            return []
+        late = Verdict(verdict.tag, step, state, verdict.value)
+        self._judge_step(late, step, state, before)
+        state.warned |= late.flags
+        return late.notices
 
     def expect(self, tag: str, kind: str, last: int) -> None:
         """Take over a tag of an earlier session: it may be logged again from any step on."""
-        self._admit(tag, TagState(kind, last, EARLIER))
+        self._add(tag, TagState(kind, last, EARLIER))
         self._training_seen = True
 
     def rewind(self, step: int) -> None:
@@ -144,48 +208,32 @@ class TagLedger:
         for state in self.tags.values():
             state.last = min(state.last, step - 1)
 
-    def _admit(self, tag: str, state: TagState) -> None:
+    def _add(self, tag: str, state: TagState) -> None:
         self.tags[tag] = state
         folded = _folded(tag)
         if folded != tag:
             self._spellings[folded] = tag
 
-    def _check_spelling(self, tag: str) -> None:
-        folded = _folded(tag)
+    def _judge_spelling(self, verdict: Verdict) -> None:
+        folded = _folded(verdict.tag)
         other = self._spellings.get(folded) or (folded if folded in self.tags else None)
         if other is not None:
-            warn(
+            verdict.say(
                 TagNameWarning,
-                f"tag {tag!r} differs from the earlier tag {other!r} only in case or in "
+                f"tag {verdict.tag!r} differs from the earlier tag {other!r} only in case or in "
                 "surrounding space. TensorBoard draws two curves. Use one spelling.",
             )
 
-    def _not_an_integer(self, tag: str, given: Any, step: int | None) -> None:
-        warn(
-            StepOrderWarning,
-            f"step {given} of {tag!r} is not an integer and is written as {step}; points that fall "
-            "on one step hide each other in TensorBoard. Count steps in integers.",
-        )
-
-    def _missing_step(self, tag: str, state: TagState) -> int:
-        step = min(state.last + 1, INT64_MAX)
-        if not state.warned & _MISSING_WARNED:
-            warn(
-                MissingStepWarning,
-                f"tag {tag!r} was logged without global_step, and it already has a point at step "
-                f"{state.last}. At step 0, where torch puts it, TensorBoard would hide the whole "
-                f"curve, so it is written at step {step}. Pass global_step=.",
-            )
-            state.warned |= _MISSING_WARNED
-        return step
-
-    def _not_rising(self, tag: str, step: int, state: TagState) -> None:
-        flag = _STEP_WARNED if step < state.last else _TWICE_WARNED
+    def _judge_step(
+        self, verdict: Verdict, step: int, state: TagState, last: int | None = None
+    ) -> None:
+        tag, last = verdict.tag, state.last if last is None else last
+        flag = _STEP_WARNED if step < last else _TWICE_WARNED
         if state.warned & flag:
             return
-        if step < state.last:
+        if step < last:
             message = (
-                f"tag {tag!r} goes back from step {state.last} to step {step}. TensorBoard hides "
+                f"tag {tag!r} goes back from step {last} to step {step}. TensorBoard hides "
                 f"the points that this tag already has at step {step} and later. Pass a "
                 "global_step that never falls, or use a new run for a new start."
             )
@@ -194,67 +242,88 @@ class TagLedger:
                 f"tag {tag!r} was logged twice at step {step}. TensorBoard shows only the last "
                 "point of a step. Pass a global_step that rises, or use another tag."
             )
-        warn(StepOrderWarning, message)
-        state.warned |= flag
+        verdict.say(StepOrderWarning, message, flag)
 
-    def _check_order(self, tag: str, step: int) -> None:
-        """Warn when training arrives after evaluation of the same or a later step."""
-        if self._training_seen:
-            return
-        role = self.role(tag)
-        metric = tuple(
+    def _metric(self, tag: str) -> tuple[str, ...]:
+        """Return the words of a tag that do not say whether it is training or evaluation."""
+        return tuple(
             word
             for word in words(tag)
             if word not in self._train_words and word not in self._eval_words
         )
+
+    def _judge_order(self, verdict: Verdict) -> None:
+        """Warn when training arrives after evaluation of the same or a later step."""
+        if self._training_seen:
+            return
+        role = self.role(verdict.tag)
+        earlier = None
+        if role == "train":
+            earlier = max(
+                self._evaluated.values(), key=lambda tag: self.tags[tag].last, default=self._bare
+            )
+        elif role == "":
+            earlier = self._evaluated.get(self._metric(verdict.tag))
+        if earlier is None:
+            return
+        measured, step = self.tags[earlier].last, verdict.step or 0
+        if measured < step:
+            return  # Evaluating the untrained model before the first training point is right.
+        verdict.say(
+            TagOrderWarning,
+            f"evaluation tag {earlier!r} (step {measured}) was logged before training tag "
+            f"{verdict.tag!r} (step {step}). TensorBoard draws both by step, so the evaluation "
+            "seems to belong to weights that were only trained afterwards. Log training first, or "
+            "give the evaluation the step of the weights that it measured.",
+        )
+
+    def _note_order(self, tag: str) -> None:
+        if self._training_seen:
+            return
+        role, metric = self.role(tag), self._metric(tag)
         if role == "eval":
             if len(self._evaluated) < _MOST_METRICS:
                 self._evaluated[metric] = tag
         elif role == "train":
-            if self._evaluated:
-                latest = max(self._evaluated.values(), key=lambda tag: self.tags[tag].last)
-                self._warn_order(tag, step, latest)
-            elif self._bare is not None:
-                self._warn_order(tag, step, self._bare)
             self._training_seen = True
             self._evaluated.clear()
         elif metric in self._evaluated:
-            self._warn_order(tag, step, self._evaluated[metric])
             del self._evaluated[metric]
         elif self._bare is None and metric and QUALITY_WORDS.issuperset(metric):
             self._bare = tag
 
-    def _warn_order(self, tag: str, step: int, earlier: str) -> None:
-        measured = self.tags[earlier].last
-        if measured < step:
-            return  # Evaluating the untrained model before the first training point is right.
-        warn(
-            TagOrderWarning,
-            f"evaluation tag {earlier!r} (step {measured}) was logged before training tag {tag!r} "
-            f"(step {step}). TensorBoard draws both by step, so the evaluation seems to belong to "
-            "weights that were only trained afterwards. Log training first, or give the evaluation "
-            "the step of the weights that it measured.",
-        )
 
-    def _other_kind(self, tag: str, kind: str, state: TagState) -> None:
-        if not state.warned & _KIND_WARNED:
-            warn(
-                TagKindWarning,
-                f"tag {tag!r} is used for {state.kind} and now for {kind}. TensorBoard shows one "
-                "kind of data for a tag and can hide both where their steps meet. Use another tag.",
-            )
-            state.warned |= _KIND_WARNED
+def _not_an_integer(tag: str, given: Any, step: int | None) -> str:
+    return (
+        f"step {given} of {tag!r} is not an integer and is written as {step}; points that fall "
+        "on one step hide each other in TensorBoard. Count steps in integers."
+    )
 
-    def _not_finite(self, tag: str, step: int | None, value: float) -> None:
-        warn(
-            InvisibleValueWarning,
-            f"tag {tag!r} has the value {value} at step {step or 0}. TensorBoard cannot draw it: "
-            "the curve has a gap there. Look for the cause in the training.",
-        )
 
-    def _double_precision(self, tag: str) -> None:
-        warn(
-            InvisibleValueWarning,
-            f"tag {tag!r} is logged with double_precision=True. TensorBoard's default reader does "
-            "not show such scalars. Leave double_precision off.",
-        )
+def _missing_step(tag: str, last: int, step: int) -> str:
+    return (
+        f"tag {tag!r} was logged without global_step, and it already has a point at step "
+        f"{last}. At step 0, where torch puts it, TensorBoard would hide the whole "
+        f"curve, so it is written at step {step}. Pass global_step=."
+    )
+
+
+def _other_kind(tag: str, kind: str, first: str) -> str:
+    return (
+        f"tag {tag!r} is used for {first} and now for {kind}. TensorBoard shows one "
+        "kind of data for a tag and can hide both where their steps meet. Use another tag."
+    )
+
+
+def _not_finite(tag: str, step: int | None, value: float) -> str:
+    return (
+        f"tag {tag!r} has the value {value} at step {step or 0}. TensorBoard cannot draw it: "
+        "the curve has a gap there. Look for the cause in the training."
+    )
+
+
+def _double_precision(tag: str) -> str:
+    return (
+        f"tag {tag!r} is logged with double_precision=True. TensorBoard's default reader does "
+        "not show such scalars. Leave double_precision off."
+    )

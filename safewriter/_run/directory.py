@@ -10,12 +10,10 @@ import time
 from collections.abc import Iterator
 
 from safewriter._errors import RelativePathWarning, RunDirectoryError, warn
+from safewriter._run.record import HIDDEN
 
 #: What marks the root of a project.
 PROJECT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
-
-#: The hidden folder of a run directory that holds its lock and its record.
-HIDDEN = ".safewriter"
 
 # Our own names, and torch's default: Nov22_09-30-00_host (the month is the locale's).
 _UNIQUE_NAME = re.compile(
@@ -35,15 +33,13 @@ _CURES = {
 }
 
 
-# What no waiting cures.
-_NEVER_A_DIRECTORY = frozenset(
-    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
-)
+# A name that no file system takes. Everything else may change while a training runs.
+_NEVER_A_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 
 
 def may_pass(error: BaseException | None) -> bool:
     """Tell whether `error` is a disk that refuses for now, not a name that it never takes."""
-    return isinstance(error, OSError) and error.errno not in _NEVER_A_DIRECTORY
+    return isinstance(error, OSError) and error.errno not in _NEVER_A_NAME
 
 
 def is_remote(path: str) -> bool:
@@ -197,7 +193,14 @@ def claim(parent: str, comment: str = "", rank: int | None = None) -> str:
     The exclusive mkdir is the claim, so it is unique among all processes and hosts that share the
     disk; a name that is taken gets ``-2``, ``-3``, ... Raises :class:`RunDirectoryError`.
     """
-    path = os.path.join(parent, run_name(comment, rank))
+    return claim_name(os.path.join(parent, run_name(comment, rank)))
+
+
+def claim_name(path: str) -> str:
+    """Make the new directory `path`, or the first free of ``<path>-2``, ``-3``, ... and return it.
+
+    Raises :class:`RunDirectoryError`.
+    """
     check_name(path)
     with explained(path):
         number = 1
@@ -209,6 +212,15 @@ def claim(parent: str, comment: str = "", rank: int | None = None) -> str:
                 number += 1
             else:
                 return candidate
+
+
+def free_name(path: str) -> str:
+    """Return the first of `path`, ``<path>-2``, ``-3``, ... that does not exist."""
+    number, candidate = 1, path
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = f"{path}-{number}"
+    return candidate
 
 
 def make(path: str) -> str:

@@ -1,150 +1,206 @@
-"""Who writes a run: one live process per directory, and what it says about itself."""
+"""Who writes a run: one live process per directory, and what it says about itself.
+
+On systems with flock(2) the lock is taken here and not by filelock: its acquire cannot be
+interrupted at any instant without losing the descriptor, it needs write access to a lock file that
+another user made, and it keeps its descriptor low and closes it without a look whose it is by now.
+Elsewhere filelock does it; the lock is the same one that ``filelock.FileLock`` takes.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
-import json
 import os
 import platform
-import socket
 import sys
 import time
 from importlib import metadata
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
-from safewriter._errors import RunLockedError, UnlockedRunWarning, warn
-from safewriter._run.directory import HIDDEN
+from safewriter._disk.open_files import Descriptor, identity
+from safewriter._errors import Notice, UnlockedRunWarning
+from safewriter._run.process import this_process
+from safewriter._run.record import (
+    HIDDEN,
+    NO_LINKS,
+    Folder,
+    Record,
+    hidden_folder,
+    masked,
+    read_record,
+    write_record,
+)
 
-_INSTANT_SECONDS = 0.2
+try:
+    import fcntl
 
-#: How long a process that was refused waits for the holder to write down who it is.
-_HOLDER_SECONDS = 2.0
+    _HAS_FLOCK = True
+except ImportError:  # Windows
+    _HAS_FLOCK = False
+
+_NAME = "lock"
+
+# Some network file systems say EACCES for a lock that somebody holds.
+_HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
+
+
+class HeldError(Exception):
+    """Another process holds the lock at this moment."""
 
 
 class RunLock:
-    """The lock and the record of one run directory, in its hidden folder."""
+    """The lock and the record of one run directory, in its hidden folder.
 
-    def __init__(self, directory: str) -> None:
+    Every method may be called again after it was interrupted, and then completes what it began.
+    """
+
+    def __init__(self, directory: str, comment: str = "") -> None:
         self.directory = directory
-        self.path = os.path.join(directory, HIDDEN, "lock")
-        self._lock: BaseFileLock | None = None
-        self._identity: tuple[int, int] | None = None
-        self._record: dict[str, Any] = {}
+        self._comment = comment
+        self._path = os.path.join(directory, HIDDEN, _NAME)
+        self._descriptor = Descriptor()
+        self._filelock: Any = None
+        self._unlockable = False
+        self._session: Record | None = None
 
-    def acquire(self) -> None:
+    def acquire(self) -> list[Notice]:
         """Take the lock without waiting, and write the record of a running run.
 
-        Raises :class:`RunLockedError` if another process holds it, and ``OSError`` if the hidden
-        folder cannot be made. Where the file system cannot lock: :class:`UnlockedRunWarning`.
+        Returns what is to be told: an :class:`UnlockedRunWarning` where the file system cannot
+        lock. Raises :class:`HeldError` if another process holds the lock, and ``OSError`` if the
+        hidden folder cannot be made.
         """
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        # thread_local=False: the writer may be closed by another thread than the one that made it.
-        # A soft lock would outlive a killed process, so no lock is better than that.
-        lock = FileLock(self.path, thread_local=False, fallback_to_soft=False)
-        try:
-            # Whoever asks how the run stands holds the lock for an instant; a writer keeps it.
-            lock.acquire(timeout=_INSTANT_SECONDS, poll_interval=_INSTANT_SECONDS / 20)
-        except Timeout:
-            raise RunLockedError(
-                f"{self.directory!r} is being written by {self._holder()}. Two writers would hide "
-                "each other's points in TensorBoard: use another log_dir, leave unique=True, or "
-                "end the other process."
-            ) from None
-        except OSError as error:
-            # ENOLCK, ENOTSUP, EROFS, ENOSYS, or a lock file of another user.
-            warn(
-                UnlockedRunWarning,
-                f"{self.directory!r} cannot be locked ({error.strerror or error}), so a second "
-                "writer would not be noticed. Make sure that only one process writes it.",
-            )
-        else:
-            self._lock = lock
-            self._identity = _identity(self.path)
-        self._write_record(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            argv=list(sys.argv),
-            cwd=_cwd(),
-            versions=_versions(),
-            start=time.time(),
-            end=None,
-            status="running",
-        )
+        notices: list[Notice] = []
+        with hidden_folder(self.directory, make=True) as folder:
+            try:
+                self._lock(folder)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, None):
+                    raise  # A link, or no file at all: somebody put it there.
+                # ENOLCK, ENOTSUP, EROFS, ENOSYS, or a lock file that may not even be read.
+                if not self._unlockable:
+                    self._unlockable = True
+                    notices.append(
+                        Notice(
+                            UnlockedRunWarning,
+                            f"{self.directory!r} cannot be locked ({error.strerror or error}), so "
+                            "a second writer would not be noticed. Make sure that only one process "
+                            "writes it.",
+                        )
+                    )
+        self._write_start()
+        return notices
+
+    def _lock(self, folder: Folder) -> None:
+        if not _HAS_FLOCK:
+            lock = self._filelock = FileLock(self._path, thread_local=False, fallback_to_soft=False)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                raise HeldError from None
+            return
+        while True:
+            if not self._descriptor.is_ours():
+                self._descriptor = _opened(folder)
+            try:
+                fcntl.flock(self._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self._descriptor.close()
+                if error.errno in _HELD:
+                    raise HeldError from None
+                raise
+            if self.is_there():
+                return
+            self._descriptor.close()  # It was deleted or replaced meanwhile.
 
     def release(self, status: str) -> None:
-        """Write the run's end into the record and let go of the lock."""
-        self._write_record(end=time.time(), status=status)
-        lock, self._lock = self._lock, None
+        """Write the run's end into the record, if it still is ours, and let go of the lock."""
+        if self._session is not None:
+            self._session.update(end=time.time(), status=status)
+            self._write()
+            self._session = None
+        with contextlib.suppress(OSError):
+            self._descriptor.close()
+        lock, self._filelock = self._filelock, None
         if lock is not None:
             with contextlib.suppress(OSError):
                 lock.release()
 
+    def after_fork(self) -> None:
+        """In a forked child: let go, or the run would stay locked when the parent has ended."""
+        with contextlib.suppress(OSError):
+            self._descriptor.close()
+
     def is_there(self) -> bool:
         """Tell whether the lock file is still the one that was locked."""
-        return self._identity is not None and _identity(self.path) == self._identity
-
-    def renew(self) -> None:
-        """Lock and describe the directory anew: it was deleted or renamed, and made again."""
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                self._lock.release()
-            self._lock = None
-        self.acquire()
-
-    def _write_record(self, **fields: Any) -> None:
-        # Nothing of the run depends on its record: where it cannot be written, training goes on.
-        self._record.update(fields)
-        path = os.path.join(self.directory, HIDDEN, "run.json")
-        temporary = f"{path}.{os.getpid()}"
+        if self._unlockable:
+            return True
+        if not _HAS_FLOCK:
+            return os.path.exists(self._path)
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(self._record, file, indent=1, default=str)
-            os.replace(temporary, path)
+            there = identity(os.stat(self._path, follow_symlinks=False))
         except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            return False
+        return there == self._descriptor.identity and self._descriptor.is_ours()
 
-    def _holder(self) -> str:
-        """Name pid, host and start of the process that holds the lock."""
-        from safewriter.events import run_record
+    def renew(self) -> list[Notice]:
+        """Lock and describe the directory anew: it was deleted, renamed or made again.
 
-        deadline = time.monotonic() + _HOLDER_SECONDS
-        while True:
-            try:
-                record = run_record(self.directory)
-            except OSError:
-                record = None
-            # A record that is not of a running process is the predecessor's: the holder has the
-            # lock, but has not written its own yet.
-            if record and record.get("status") == "running" and _may_live(record):
-                start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["start"]))
-                return f"process {record['pid']} on {record['host']} since {start}"
-            if time.monotonic() > deadline:
-                return "another process"
-            time.sleep(0.01)
+        Raises what :meth:`acquire` raises.
+        """
+        with contextlib.suppress(OSError):
+            self._descriptor.close()
+        return self.acquire()
+
+    def _write_start(self) -> None:
+        process = this_process()
+        if self._session is None:
+            self._session = {
+                "token": process.token,
+                "pid": process.pid,
+                "host": process.host,
+                "boot": process.boot,
+                "argv": masked([str(argument) for argument in sys.argv]),
+                "cwd": _cwd(),
+                "versions": _versions(),
+                "start": time.time(),
+                "end": None,
+                "status": "running",
+            }
+        self._write(begins=True)
+
+    def _write(self, *, begins: bool = False) -> None:
+        # Nothing of the run depends on its record: where it cannot be written, training goes on.
+        assert self._session is not None
+        with contextlib.suppress(OSError):
+            record = read_record(self.directory) or {"sessions": []}
+            sessions = [session for session in record["sessions"] if session]
+            mine = self._session["token"]
+            if sessions and sessions[-1].get("token") == mine:
+                # This process closed the run and opens it again: it is one session.
+                self._session["start"] = sessions[-1].get("start", self._session["start"])
+                sessions[-1] = self._session
+            elif begins:
+                sessions.append(self._session)
+            else:
+                return  # Another process took the directory over, and the record is its own.
+            write_record(
+                self.directory,
+                {"path": self.directory, "comment": self._comment, "sessions": sessions},
+            )
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _opened(folder: Folder) -> Descriptor:
+    """Open the lock file; for reading only if it is another user's: that is enough to lock it."""
+    descriptor, path = Descriptor(), folder.prefix + _NAME
     try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _may_live(record: dict[str, Any]) -> bool:
-    if record.get("host") != socket.gethostname():
-        return True
-    try:
-        os.kill(int(record["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, KeyError, TypeError, ValueError, OverflowError):
-        pass
-    return True
+        descriptor.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, dir_fd=folder.number)
+    except PermissionError:
+        descriptor.open(path, os.O_RDONLY | NO_LINKS, dir_fd=folder.number)
+    return descriptor
 
 
 def _cwd() -> str | None:

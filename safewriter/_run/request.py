@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from safewriter._disk import backlog
 from safewriter._errors import RankWarning, warn
 from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS
 from safewriter._run.directory import is_remote, resolve
@@ -19,7 +20,8 @@ class RunRequest:
     """What a writer asks for.
 
     `log_dir` is absolute; `named` is whether the user named it, so that other writers may join.
-    `continues` is whether events that are there already are expected (``purge_step``).
+    `continues` is whether events that are there already are expected (``purge_step``). `claims` is
+    whether `log_dir` must be new: another process may have taken the very name.
     """
 
     log_dir: str
@@ -30,6 +32,9 @@ class RunRequest:
     continues: bool = False
     rank: int | None = None
     silent: bool = False
+    claims: bool = False
+    max_queue: int = 10
+    flush_secs: float = 120
     suffix: str = ""
     train_tags: tuple[str, ...] = TRAIN_TAGS
     eval_tags: tuple[str, ...] = EVAL_TAGS
@@ -39,6 +44,8 @@ def make_request(
     log_dir: StrPath | None,
     comment: str = "",
     purge_step: int | None = None,
+    max_queue: int = 10,
+    flush_secs: float = 120,
     filename_suffix: str = "",
     *,
     unique: bool = True,
@@ -48,7 +55,11 @@ def make_request(
     train_tags: Iterable[str] = TRAIN_TAGS,
     eval_tags: Iterable[str] = EVAL_TAGS,
 ) -> RunRequest:
-    """Turn a writer's arguments into what it asks for."""
+    """Turn a writer's arguments, and the settings that hold for it, into what it asks for.
+
+    Raises ``ValueError`` for a wrong argument or setting, and :class:`RunDirectoryError`.
+    """
+    backlog.configure()
     if ranks not in ("all", "zero"):
         raise ValueError(f"ranks is {ranks!r}, but must be 'all' or 'zero'")
     rank, world_size = process_rank()
@@ -69,6 +80,8 @@ def make_request(
         continues=purge_step is not None,
         rank=rank if world_size > 1 else None,
         silent=ranks == "zero" and rank != 0,
+        max_queue=max_queue,
+        flush_secs=flush_secs,
         suffix=filename_suffix,
         train_tags=tuple(train_tags),
         eval_tags=tuple(eval_tags),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container
+from typing import Any
 
 from safewriter._ledger.ledger import TagLedger
 from safewriter._run.directory import explained, is_run, run_tail
+from safewriter._run.record import read_record
 from safewriter.events import (
     RunStatus,
     TagSummary,
     event_files,
     read_events,
-    run_record,
     run_status,
     summarise,
 )
@@ -24,8 +25,8 @@ def newest_run(
 ) -> str | None:
     """Return the run to continue: `log_dir` itself, else the newest below it, else None.
 
-    With a comment or a rank, only a run below it that has the same one. Those in `taken`, and those
-    that a live process is writing or that cannot be read, are passed over.
+    With a comment or a rank, only a run below it that has the same one. Those in `taken`, those of
+    other users, and those that a live process is writing or that cannot be read, are passed over.
     """
     if is_run(log_dir):
         return log_dir
@@ -42,16 +43,22 @@ def newest_run(
         try:
             if not (entry.is_dir() and mine.fullmatch(entry.name) and is_run(entry.path)):
                 continue
+            if hasattr(os, "geteuid") and entry.stat().st_uid != os.geteuid():
+                continue
+            # comment="seed" also looks like the name of a second run of comment="seed-2".
+            record = read_record(entry.path) or {}
+            if comment and record.get("comment", comment) != comment:
+                continue
             if entry.path not in taken and run_status(entry.path) is not RunStatus.RUNNING:
-                newest = max(newest or (0.0, ""), (_started(entry.path), entry.path))
+                newest = max(newest or (0.0, ""), (_started(entry.path, record), entry.path))
         except OSError:
             continue
     return newest and newest[1]
 
 
-def _started(directory: str) -> float:
+def _started(directory: str, record: dict[str, Any]) -> float:
     """Return when a run began to be written, in seconds since the epoch."""
-    start = (run_record(directory) or {}).get("start")
+    start = record.get("start")
     if isinstance(start, (int, float)):
         return start
     stamps = (re.search(r"tfevents\.(\d+)", path) for path in event_files(directory))

@@ -1,321 +1,384 @@
-"""A run of this process: its directory, lock, files and ledgers, shared by its writers.
+"""A run of this process: its directory, lock and parts, shared by its writers.
 
 A run is one start of a program and one ``log_dir``. Every writer on it is a :class:`Member`; the
-run is closed when the last one leaves and opened again when one logs or joins.
+run is closed when the last one leaves and opened again when one logs or joins. Each opening has a
+number, the *generation*: an event file that was closed opens again for a later one only, so nothing
+is written to a run that is closed.
+
+All of it is protected by ``state_lock``, except for the parts, which have locks of their own: what
+is done to their files is done when ``state_lock`` is free again, see ``_lifecycle``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import enum
 import os
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from safewriter import _lifecycle
-from safewriter._disk.event_file import EventFile, SilentFile
 from safewriter._errors import (
     EmptyRunWarning,
-    ForkedWriterWarning,
-    Location,
+    Notice,
     ReusedRunWarning,
     RunDirectoryError,
-    RunLockedError,
+    tell,
     user_location,
-    warn,
-    warn_at,
 )
 from safewriter._ledger.ledger import TagLedger
-from safewriter._run.directory import (
-    claim,
-    explained,
-    has_events,
-    is_remote,
-    may_pass,
-)
-from safewriter._run.lock import RunLock
+from safewriter._run.directory import claim, claim_name, explained, free_name, is_remote, run_name
+from safewriter._run.lock import HeldError
+from safewriter._run.part import Part, series_directory
+from safewriter._run.place import place_of
+from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest
 
-if TYPE_CHECKING:
-    from safewriter._run.resume import Earlier
-    from safewriter._torch.remote import RemoteEventWriter
+#: Whoever asks how a run stands holds its lock for an instant; a writer keeps it.
+_INSTANT_SECONDS = 0.2
 
-logger = logging.getLogger("safewriter")
+T = TypeVar("T")
+
+
+def patiently(work: Callable[[], T]) -> T:
+    """Do `work` under ``state_lock``; again, if a lock is held that may be free in an instant."""
+    deadline = time.monotonic() + _INSTANT_SECONDS
+    while True:
+        try:
+            with _lifecycle.state_lock:
+                return work()
+        except HeldError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_INSTANT_SECONDS / 20)
+
+
+class Phase(enum.Enum):
+    """How a run stands in this process."""
+
+    CLOSED = "closed, or not opened yet"
+    OPENING = "being opened, or an exception came in between: whoever comes next completes it"
+    OPEN = "open"
+    CLOSING = "its files are being closed; it may be opened again meanwhile"
+
+
+#: The runs that this process opened, by their real directories.
+known: dict[str, Run] = {}
+
+#: The directories of the runs that this process began, in order.
+begun: dict[str, None] = {}
+
+# Closed runs that are remembered whole; of earlier ones the events on disk tell the rest.
+_MOST_CLOSED = 256
+_closed: dict[Run, None] = {}
 
 
 class Member:
     """One writer's part in a run."""
 
-    def __init__(self, run: Run, *, may_move: bool) -> None:
-        self.run = run
+    def __init__(self) -> None:
+        self.run: Run
         self.left = False
         # A writer made for a run that others wrote before: if its step count starts over, it moves.
-        self.may_move = may_move
-        # The writer's short cuts into this run, by tag; emptied whenever the run is not as it was.
-        self.shortcuts: dict[str | tuple[str, str], Any] = {}
-        self.on_move: Callable[[], None] = lambda: None
+        self.may_move = False
+        # The writer's fast paths into this run, by tag, or by tag and series.
+        self.fast_scalars: dict[str | tuple[str, str], Any] = {}
 
-    def ready(self) -> None:
-        """See to it that the run is open in this process before an event is written."""
-        if self.left or not self.run.is_open:
-            self.run.reopen(self)
-
-    def leave(self, *, failed: bool = False) -> None:
+    def leave(self) -> None:
         """Take no further part; the last one to leave closes the run."""
-        with _lifecycle.changing:
-            self.shortcuts.clear()
-            self.run.failed |= failed
-            if not self.left:
-                self.left = True
-                self.run.left(self)
-
-    def move_to(self, run: Run) -> None:
-        """Leave for another run."""
-        old, self.run = self.run, run
-        old.members.discard(self)
-        run.join(self)
-        self.shortcuts.clear()
-        old.close_if_left()
+        run = getattr(self, "run", None)
+        if run is None:
+            return  # Its construction failed.
+        with _lifecycle.state_lock:
+            self.left = True
+            self.fast_scalars = {}
+            run.members.discard(self)
+            run.close_if_left()
+        run.finish_closing()
 
 
 class Run:
     """One run directory and all that is open in it."""
 
     def __init__(self, directory: str, request: RunRequest, *, resumed: bool = False) -> None:
-        self.directory = directory
         self.request = request
+        self.place = place_of(request)
         self.resumed = resumed
         self.members: set[Member] = set()
-        self.remote = is_remote(directory)
-        self.is_open = False
+        self.phase = Phase.CLOSED
+        self.generation = 0
         self.failed = False
+        self.forked = False
         # Not empty, though this process may not have written an event to it.
-        self.used = not self.remote and has_events(directory)
-        self._location: Location = user_location()
-        self.remote_writers: list[RemoteEventWriter] = []
-        self._forked = False
-        self._files: dict[str, EventFile] = {}
-        self._ledgers: dict[str, TagLedger] = {}
-        self._earlier: dict[str, Earlier] = {}
-        self._purge_step: int | None = None
-        self._lock = RunLock(directory)
-        # Replaced by another object whenever the run goes to another place.
-        self.place = object()
+        self.used = self.place.is_used(directory)
+        self.purge_step: int | None = None
+        self.parts: dict[str, Part] = {}
+        self._process = this_process()
+        self._status = "finished"
+        self._location = user_location()
+        self._claims = request.claims
+        self._directory = directory
+        self._lock = self.place.lock(directory, request.comment)
 
-    def file(self, subdir: str) -> EventFile:
-        """Return the event file of the run (``""``), or of a series below it."""
-        file = self._files.get(subdir)
-        if file is not None:
-            return file
-        with _lifecycle.changing:
-            file = self._files.get(subdir)
-            if file is None:
-                kind = SilentFile if self.request.silent else EventFile
-                file = kind(self._path(subdir), self.request.suffix, self._found_gone)
-                with explained(file.directory):
-                    try:
-                        file.open()
-                    except OSError as error:
-                        # The events of a series wait for a disk that refuses to make it.
-                        if not subdir or not may_pass(error):
-                            raise
-                self._files[subdir] = file
-            return file
+    @property
+    def directory(self) -> str:
+        """Where the run is: in a forked child, below the parent's."""
+        if self._process is not this_process():
+            with _lifecycle.state_lock:
+                self.adopt()
+        return self._directory
 
-    def ledger(self, subdir: str) -> TagLedger:
-        """Return the ledger of the run (``""``), or of a series below it."""
-        with _lifecycle.changing:
-            ledger = self._ledgers.get(subdir)
-            if ledger is None:
-                ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
-                if self.resumed or self._purge_step is not None:
-                    earlier = self._look_back(subdir, ledger)
-                    if self._purge_step is not None:
-                        earlier.purge(self._purge_step)
-                        ledger.rewind(self._purge_step)
-                self._ledgers[subdir] = ledger
-            return ledger
+    @property
+    def is_open(self) -> bool:
+        """Whether the run is open in this very process."""
+        return self.phase is Phase.OPEN and self._process is this_process()
 
-    def _look_back(self, subdir: str, ledger: TagLedger) -> Earlier:
-        from safewriter._run.resume import (
-            Earlier,  # Only a run that goes on has to read, and it takes 10 ms.
+    def adopt(self) -> None:
+        """In a forked child: be a run of its own, closed, below the parent's."""
+        if self._process is this_process():
+            return
+        self._process = this_process()
+        self.members.clear()
+        self.phase = Phase.CLOSED
+        self.generation += 1
+        self.parts = {}
+        self.resumed = self.used = False
+        self.purge_step = None
+        self.forked = self._claims = True
+        path = os.path.join(self._directory, fork_name())
+        self._go_to(free_name(path) if self.place.is_local else path)
+
+    def _go_to(self, directory: str) -> None:
+        self._directory = directory
+        self._lock = self.place.lock(directory, self.request.comment)
+        self.generation += 1
+
+    def open(self) -> list[Notice]:
+        """Lock the directory; return what is to be told. With ``state_lock`` held.
+
+        Raises :class:`HeldError` if another process holds the lock, and :class:`RunDirectoryError`.
+        """
+        if self.phase is Phase.OPEN:
+            return []
+        if _lifecycle.exited() and self.generation:
+            # Nothing would close it again. Its event files open by themselves.
+            self.generation += 1
+            return []
+        notices: list[Notice] = []
+        if self.phase is Phase.CLOSED:
+            self.phase = Phase.OPENING
+        _lifecycle.opened(self)
+        if self.place.is_local:
+            if self._claims:
+                self._go_to(claim_name(self._directory))
+                self._claims = False
+            # Before it is locked: whoever asks again finds this run, not a lock of its own.
+            known[real(self._directory)] = self
+            with explained(self._directory):
+                os.makedirs(self._directory, exist_ok=True)
+                notices = self._lock.acquire()
+        self.open_anyway()
+        return notices
+
+    def open_anyway(self) -> None:
+        """Be open, although the directory may be neither made nor locked: its events wait."""
+        if self.phase is not Phase.OPEN:
+            # Its files may have been closed for the present generation.
+            self.generation += 1
+        self.phase = Phase.OPEN
+        _closed.pop(self, None)
+        known[real(self._directory)] = self
+        if self.place.is_local:
+            begun[self._directory] = None
+        _lifecycle.opened(self)
+
+    def abandon(self) -> None:
+        """Be closed again after an opening that failed, unless a writer is in the run."""
+        if self.members or self.phase is not Phase.OPENING:
+            return
+        self._lock.release("failed")
+        self.phase = Phase.CLOSED
+        _lifecycle.closed(self)
+        forget_unopened(self)
+
+    def make_way(self) -> list[Notice]:
+        """Open a new directory instead, because another process writes this one by now."""
+        taken = self._directory
+        for parent in (os.path.dirname(taken), taken):
+            try:
+                self._go_to(claim(parent))
+                break
+            except RunDirectoryError:
+                continue
+        else:
+            # Neither takes a directory at the moment; the events wait until one does.
+            self._go_to(free_name(os.path.join(os.path.dirname(taken), run_name())))
+        begun.pop(taken, None)
+        if known.get(real(taken)) is self:
+            del known[real(taken)]
+        self.phase = Phase.CLOSED
+        try:
+            notices = self.open()
+        except (HeldError, RunDirectoryError):
+            notices = []
+            self.open_anyway()
+        return [
+            *notices,
+            Notice(
+                ReusedRunWarning,
+                f"{taken!r} was closed or removed here and is now written by another process: what "
+                f"is logged from now on goes to {self._directory!r}.",
+            ),
+        ]
+
+    def path(self, subdir: str) -> str:
+        """Return the directory of a part."""
+        return series_directory(self.directory, subdir)
+
+    def part(self, subdir: str = "") -> Part:
+        """Return the run's own part (``""``), or that of a series below it."""
+        part = self.parts.get(subdir)
+        if part is None:
+            file = self.place.file(self.path(subdir), self.request, self._looked)
+            ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
+            part = self.parts.setdefault(subdir, Part(file, ledger))
+        return part
+
+    def prepare(self, subdir: str, generation: int, *, strict: bool = False) -> Part:
+        """Return a part that has followed the run to an opening. Without ``state_lock``.
+
+        With `strict`, raises :class:`RunDirectoryError` for what the directory holds already.
+        """
+        part = self.part(subdir)
+        notices = part.prepare(
+            self.path(subdir),
+            generation,
+            continues=self.resumed or self.purge_step is not None,
+            purge_step=self.purge_step,
+            strict=strict,
         )
-
-        earlier = self._earlier[subdir] = Earlier(self._path(subdir))
-        earlier.teach(ledger)
-        return earlier
-
-    def _path(self, subdir: str) -> str:
-        return os.path.join(self.directory, subdir) if subdir else self.directory
-
-    def restart_at(self, subdir: str, tag: str, step: int | None) -> int | None:
-        """Return the step of a restart that is due before `tag` is logged at `step`, if any."""
-        earlier = self._earlier.get(subdir)
-        return None if earlier is None else earlier.restart_at(tag, step)
+        tell(notices)
+        return part
 
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again: a restart there was announced."""
-        self._purge_step = step
-        for subdir, ledger in self._ledgers.items():
-            earlier = self._earlier.get(subdir) or self._look_back(subdir, ledger)
-            earlier.purge(None)
-            ledger.rewind(step)
+        self.purge_step = step
+        for part in list(self.parts.values()):
+            part.rewind(step)
 
-    def join(self, member: Member) -> None:
-        """Open the run if need be and count `member`. Raises what :meth:`open` raises."""
-        self.open()
-        self.members.add(member)
-
-    def open(self) -> None:
-        """Lock the directory and open the event file.
-
-        Raises :class:`RunLockedError` or :class:`RunDirectoryError`.
-        """
-        if self.is_open or (_lifecycle.exited() and self._files):
-            return  # At exit nothing would close it again. The event file opens by itself.
-        if not self.remote and not self.request.silent:
-            with explained(self.directory):
-                os.makedirs(self.directory, exist_ok=True)
-                self._lock.acquire()
-            try:
-                for file in self._files.values():
-                    _go_on_last(file)
-                self.file("")
-            except BaseException:
-                self._lock.release("failed")
-                raise
-        self._is_open_now()
-
-    def _is_open_now(self) -> None:
-        self.is_open = True
-        _lifecycle.opened(self)
-
-    def reopen(self, member: Member) -> None:
-        """Open the run again for a member that logs after it was closed, or in a forked child."""
-        if _lifecycle.exited():
-            return  # Nothing would close it again. The event file opens by itself.
-        forked = False
-        with _lifecycle.changing:
-            if not self.is_open:
-                forked, self._forked = self._forked, False
-                try:
-                    self.open()
-                except RunLockedError:
-                    self._make_way()
-                except RunDirectoryError:
-                    # Training goes on, and events wait for the disk.
-                    self._is_open_now()
-            member.left = False
-            self.members.add(member)
-        if forked:
-            warn(
-                ForkedWriterWarning,
-                "a forked child logs through the writer of its parent. Two processes in one event "
-                f"file would spoil it, so the child's events go to {self.directory!r}. Log in the "
-                "parent, or make a writer in the child.",
-            )
-        else:
-            logger.info("%s is used after close(): opened again", self.directory)
-        member.on_move()
-
-    def left(self, member: Member) -> None:
-        """Forget a member that left."""
-        self.members.discard(member)
-        self.close_if_left()
+    def flush(self) -> None:
+        """Try again what the disk has refused."""
+        if self._process is this_process():
+            for part in list(self.parts.values()):
+                part.file.flush()
 
     def close_if_left(self) -> None:
-        """Close the run if no writer is left in it."""
-        if self.is_open and not self.members:
-            self._close("failed" if self.failed else "finished", look=True)
+        """Mark the run as closing if no writer is left in it. With ``state_lock`` held."""
+        opened = self.phase in (Phase.OPENING, Phase.OPEN)
+        if opened and self._process is this_process() and not self.members:
+            self._mark_closing("finished")
+
+    def _mark_closing(self, status: str) -> None:
+        self.phase = Phase.CLOSING
+        self._status = "failed" if self.failed else status
+
+    def finish_closing(self, *, look: bool = True) -> None:
+        """Close what is marked. Without ``state_lock``, and again if it was interrupted."""
+        if self.phase is not Phase.CLOSING or self._process is not this_process():
+            return
+        generation = self.generation
+        # All of it, even where a warning is an exception.
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._tell_if_empty)
+            stack.callback(self._release, generation)
+            for part in list(self.parts.values()):
+                stack.callback(part.file.close, generation, look=look)
+        _lifecycle.catch_up()
+
+    def _release(self, generation: int) -> None:
+        with _lifecycle.state_lock:
+            if self.phase is not Phase.CLOSING or self.generation != generation:
+                return  # It was opened again meanwhile.
+            self._lock.release(self._status)
+            self.phase = Phase.CLOSED
+            _lifecycle.closed(self)
+            _closed[self] = None
+            while len(_closed) > _MOST_CLOSED:
+                _forget(next(iter(_closed)))
+
+    def _tell_if_empty(self) -> None:
+        if self.phase is not Phase.CLOSED or not self.place.is_local or self.used:
+            return
+        if not any(part.file.events or part.file.lost for part in list(self.parts.values())):
+            text = (
+                f"the run {self._directory!r} was closed without a single event: TensorBoard lists "
+                "it with nothing in it. Log to it, or make the writer only where you log."
+            )
+            tell([Notice(EmptyRunWarning, text, self._location)])
 
     def close_at_exit(self, status: str) -> None:
         """Close the run with all its members, because the process ends."""
-        for member in self.members:
-            member.shortcuts.clear()
-        self._close("failed" if self.failed else status, look=False)
+        with _lifecycle.state_lock:
+            if self.phase in (Phase.OPENING, Phase.OPEN):
+                self._mark_closing(status)
+        self.finish_closing(look=False)
 
     def after_fork(self) -> None:
-        """In a forked child: be closed, and write below the parent's directory if at all."""
-        self._forked = True
-        self.is_open = False
-        for file in self._files.values():
-            file.after_fork()
-        for member in list(self.members):
-            member.shortcuts.clear()
-        self.members.clear()
-        self.remote_writers.clear()
-        self._go_to(os.path.join(self.directory, f"fork-{os.getpid()}"))
+        """In a forked child: let go of the parent's lock."""
+        self._lock.after_fork()
 
-    def _go_to(self, directory: str) -> None:
-        self.directory = directory
-        self.place = object()
-        self._ledgers.clear()
-        self._earlier.clear()
-        self.resumed = False
-        self._purge_step = None
-        self._lock = RunLock(directory)
-        for subdir, file in self._files.items():
-            file.move_to(self._path(subdir))
+    def _looked(self) -> None:
+        """See to the lock, about once a second: it may be gone, with the directory or alone."""
+        if self.is_open and not self._lock.is_there() and not _lifecycle.exited():
+            notices: list[Notice] = []
+            try:
+                notices = patiently(self._renew)
+            except HeldError:
+                with _lifecycle.state_lock:
+                    notices = self.make_way()
+            except (OSError, RunDirectoryError):
+                pass  # The events are safe without a lock, and training must go on.
+            generation = self.generation
+            with contextlib.ExitStack() as stack:
+                for subdir in list(self.parts):
+                    stack.callback(self.prepare, subdir, generation)
+            tell(notices)
+        _lifecycle.catch_up()
 
-    def _make_way(self) -> None:
-        """Open a new directory instead, because another process writes this one by now."""
-        taken = self.directory
-        self._go_to(claim(os.path.dirname(taken)))
-        for member in list(self.members):
-            member.shortcuts.clear()
-            member.on_move()
-        self._lock.acquire()
-        self._is_open_now()
-        warn(
-            ReusedRunWarning,
-            f"{taken!r} was closed or removed here and is now written by another process: what is "
-            f"logged from now on goes to {self.directory!r}.",
-        )
-
-    def _close(self, status: str, *, look: bool) -> None:
-        self.is_open = False
-        _lifecycle.closed(self)
-        # All of it, even where a warning is an exception.
-        with contextlib.ExitStack() as stack:
-            if not (self.remote or self.request.silent):
-                stack.callback(self._lock.release, status)
-            for file in self._files.values():
-                stack.callback(file.close, look=look)
-            for writer in self.remote_writers:
-                stack.callback(writer.close)
-            self.remote_writers.clear()
-            self.place = object() if self.remote else self.place
-        if self.remote or self.request.silent:
-            return
-        if not self.used and not any(file.events or file.lost for file in self._files.values()):
-            warn_at(
-                self._location,
-                EmptyRunWarning,
-                f"the run {self.directory!r} was closed without a single event: TensorBoard lists "
-                "it with nothing in it. Log to it, or make the writer only where you log.",
-            )
-
-    def _found_gone(self) -> None:
-        """Lock and describe the directory again: it was deleted or renamed under the run."""
-        with _lifecycle.changing:
-            if not self.is_open or self._lock.is_there():
-                return
-            # The events are safe without a lock, and training must go on.
-            with contextlib.suppress(OSError, RunDirectoryError):
-                try:
-                    self._lock.renew()
-                except RunLockedError:
-                    self._make_way()
+    def _renew(self) -> list[Notice]:
+        if not self.is_open or self._lock.is_there():
+            return []
+        os.makedirs(self._directory, exist_ok=True)
+        return self._lock.renew()
 
 
-def _go_on_last(file: EventFile) -> None:
-    """Let `file` go on in a later-named one if another process wrote the run while it was closed.
+def fork_name() -> str:
+    """Return the name of what this process writes below a run of another one."""
+    return f"fork-{this_process().pid}"
 
-    Readers take what follows in an earlier-named file for older than all that is in a later one.
-    """
-    if file.path is not None:
-        from safewriter.events import event_files
 
-        with contextlib.suppress(OSError):
-            if event_files(file.directory)[-1:] not in ([], [file.path]):
-                file.move_to(file.directory)
+def _forget(run: Run) -> None:
+    _closed.pop(run, None)
+    forget_unopened(run)
+
+
+def forget_unopened(run: Run) -> None:
+    """Do not find a run by its directory any more."""
+    path = real(run.directory)
+    if known.get(path) is run:
+        del known[path]
+
+
+def real(directory: str) -> str:
+    """Return the one name of a directory, links resolved; what has a scheme stays as it is."""
+    return directory if is_remote(directory) else os.path.realpath(directory)
+
+
+def _after_fork() -> None:
+    known.clear()
+    begun.clear()
+    _closed.clear()
+
+
+_lifecycle.forget_at_fork(_after_fork)

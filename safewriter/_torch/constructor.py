@@ -3,87 +3,104 @@
 The class stays the same object, so every reference to it that anybody holds is reached: only its
 ``__new__`` is ours from the first use on. It can never be taken away again, because a class whose
 ``__new__`` was deleted refuses arguments; with nothing chosen it does what it did before.
+
+A subclass of the user's stays what it is as well. While patched, calling it makes an instance of a
+class of ours that extends it and the safe writer: that instance stays safe to its end.
 """
 
 from __future__ import annotations
 
-import contextlib
+import inspect
 import logging
-import threading
-from collections.abc import Iterator
+import sys
+import weakref
+from types import CodeType, FrameType
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from safewriter._torch import hooks
+
 logger = logging.getLogger("safewriter")
 
-_everywhere: type[SummaryWriter] | None = None
-_rebased: list[type[SummaryWriter]] = []
-_here = threading.local()
+_Class = type[SummaryWriter]
+
+_everywhere: _Class | None = None
+_for_hparams: _Class | None = None
+_safe_base: _Class | None = None
 _previous: Any = None
 _installed = False
+_extended: weakref.WeakKeyDictionary[_Class, dict[_Class, _Class]] = weakref.WeakKeyDictionary()
 
 
-def choose(cls: type[SummaryWriter] | None) -> type[SummaryWriter] | None:
-    """Make calls of ``SummaryWriter`` and its subclasses make `cls`; return the earlier choice."""
+def choose(cls: _Class | None) -> None:
+    """Make calls of ``SummaryWriter`` and its subclasses make `cls`, or an extension of it."""
     global _everywhere
-    earlier, _everywhere = _everywhere, cls
-    _install()
-    for subclass in _rebased:
-        _replace_base(subclass, earlier, SummaryWriter)
-    _rebased.clear()
-    if cls is not None:
-        for subclass in SummaryWriter.__subclasses__():
-            _rebase(subclass, cls)
-    return earlier
+    _everywhere = cls
+    install()
 
 
-@contextlib.contextmanager
-def chosen_here(cls: type[SummaryWriter]) -> Iterator[None]:
-    """Within the block, calls of ``SummaryWriter`` itself by this thread make `cls`."""
-    _install()
-    earlier = getattr(_here, "chosen", None)
-    _here.chosen = cls
-    try:
-        yield
-    finally:
-        _here.chosen = earlier
+def use_for_hparams(cls: _Class, safe_base: _Class) -> None:
+    """Have torch's ``add_hparams`` make `cls`, where the writer is a `safe_base` or patched."""
+    global _for_hparams, _safe_base
+    _for_hparams, _safe_base = cls, safe_base
 
 
-def _install() -> None:
+def install() -> None:
+    """Have our ``__new__`` called from now on."""
     global _installed, _previous
     if not _installed:
         _installed = True
         _previous = vars(SummaryWriter).get("__new__")
+        init = inspect.signature(SummaryWriter.__init__)
+        _new.__signature__ = init  # type: ignore[attr-defined]  # for those who ask the class
         SummaryWriter.__new__ = _new  # type: ignore[method-assign,assignment]
 
 
-def _new(cls: type[SummaryWriter], *args: Any, **kwargs: Any) -> Any:
-    chosen = getattr(_here, "chosen", None) or _everywhere
-    if cls is SummaryWriter and chosen is not None:
-        cls = chosen
+def _new(cls: _Class, *args: Any, **kwargs: Any) -> Any:
+    if cls is SummaryWriter and _is_made_for_hparams(sys._getframe(1)):
+        cls = _for_hparams or cls
     elif _everywhere is not None:
-        for base in cls.__mro__:
-            if SummaryWriter in base.__bases__:
-                _rebase(base, _everywhere)
+        cls = extended(cls, _everywhere)
     if _previous is not None:
         return _previous(cls, *args, **kwargs)
     return object.__new__(cls)
 
 
-def _rebase(subclass: type[SummaryWriter], cls: type[SummaryWriter]) -> None:
-    """Put `cls` in the place of torch's class among the bases of a user's subclass."""
-    if issubclass(cls, subclass):
-        return
-    try:
-        _replace_base(subclass, SummaryWriter, cls)
-    except TypeError as error:
-        # Such as a class on both ours and this one: its bases would have no order any more.
-        logger.warning("%s still makes torch's writers: %s", subclass, error)
-    else:
-        _rebased.append(subclass)
+def _is_made_for_hparams(frame: FrameType) -> bool:
+    code: CodeType = frame.f_code
+    if not hooks.is_add_hparams(code):
+        return False
+    is_ours = _safe_base is not None and isinstance(frame.f_locals.get("self"), _safe_base)
+    return is_ours or _everywhere is not None
 
 
-def _replace_base(subclass: Any, old: Any, new: Any) -> None:
-    if old in subclass.__bases__:
-        subclass.__bases__ = tuple(new if base is old else base for base in subclass.__bases__)
+def extended(cls: _Class, safe: _Class) -> _Class:
+    """Return a class on both a user's subclass of torch's and a safe one; `safe` for torch's own.
+
+    A class that is safe already, or that cannot be extended, is returned as it is.
+    """
+    if cls is SummaryWriter:
+        return safe
+    if _safe_base is not None and issubclass(cls, _safe_base):
+        return cls
+    known = _extended.setdefault(cls, {})
+    if safe not in known:
+        names = {
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            "__doc__": cls.__doc__,
+            "__reduce_ex__": lambda self, _: (_rebuilt, (cls, safe), self.__getstate__()),
+        }
+        try:
+            metaclass: Any = type(cls)
+            known[safe] = metaclass(cls.__name__, (cls, safe), names)
+        except Exception as error:  # Whatever a metaclass or __init_subclass__ says.
+            logger.warning("%s still makes torch's writers: %s", cls, error)
+            return cls
+    return known[safe]
+
+
+def _rebuilt(cls: _Class, safe: _Class) -> Any:
+    """Return an unpickled writer whose state is yet to be set."""
+    return object.__new__(extended(cls, safe))

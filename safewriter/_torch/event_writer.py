@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import time
+from typing import Any, Protocol
 
 from google.protobuf.message import EncodeError
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer import event_file_writer
 
-from safewriter._disk.event_file import EventFile
-
-# A tracker may have put a subclass under the name already: it hooks, this is what it extends.
-_TENSORBOARDS = next(
-    base
-    for base in event_file_writer.EventFileWriter.__mro__
-    if base.__module__ == event_file_writer.__name__
-)
+from safewriter._torch import hooks
 
 #: Protobuf cannot parse a message of 2 GiB or more, so no reader could read it back.
 MAX_EVENT_BYTES = 2**31 - 1
 
 
-class RunEventWriter(_TENSORBOARDS):  # type: ignore[misc,valid-type]  # its base is untyped
-    """tensorboard's event writer with an :class:`EventFile` in place of its queue and thread.
+class Sink(Protocol):
+    """Where the events of an event writer go."""
+
+    @property
+    def path(self) -> str | None:
+        """The event file."""
+
+    def write(self, event: Event) -> None:
+        """Write an event."""
+
+    def retry(self) -> None:
+        """Try again what the disk has refused."""
+
+
+class RunEventWriter(hooks.EVENT_FILE_WRITER):  # type: ignore[misc]  # its base is untyped
+    """tensorboard's event writer with an event file of ours in place of its queue and thread.
 
     The constructor keeps tensorboard's signature, because trackers put a subclass in its place.
     """
 
-    _file: EventFile
+    _sink: Sink
 
     def __init__(
         self,
@@ -40,29 +46,42 @@ class RunEventWriter(_TENSORBOARDS):  # type: ignore[misc,valid-type]  # its bas
         # Not super().__init__(): that opens a file and starts a thread.
         self._logdir = logdir
 
-    def attach(self, file: EventFile) -> None:
-        """Give the writer the file that it shares with the other writers of its run."""
-        self._file = file
-
     @property
     def _file_name(self) -> str:
-        return self._file.path or ""
+        return self._sink.path or ""
 
     def add_event(self, event: Event) -> None:
         """Append one event; ``TypeError`` for anything else, ``ValueError`` from 2 GiB on."""
         if not isinstance(event, Event):
             raise TypeError(f"an Event protocol buffer is expected, got {type(event).__name__}")
-        self._file.append(serialize(event), time.time())
+        self._sink.write(event)
 
     def flush(self) -> None:
-        self._file.flush()
+        self._sink.retry()
 
     def close(self) -> None:
         """Does not close the file: it belongs to the run, and other writers may share it."""
-        self._file.flush()
+        self._sink.retry()
 
     def reopen(self) -> None:
         """Does nothing: the file opens again by itself."""
+
+
+_combined: dict[Any, type[RunEventWriter]] = {}
+
+
+def make_event_writer(sink: Sink, logdir: str, *arguments: Any) -> RunEventWriter:
+    """Return an event writer of ours, combined with what a tracker put under tensorboard's name."""
+    theirs = hooks.torch_writer.EventFileWriter
+    if theirs in RunEventWriter.__mro__:
+        cls: type[RunEventWriter] = RunEventWriter
+    else:
+        if theirs not in _combined:
+            _combined[theirs] = type(theirs.__name__, (theirs, RunEventWriter), {})
+        cls = _combined[theirs]
+    writer = cls(logdir, *arguments)
+    writer._sink = sink
+    return writer
 
 
 def serialize(event: Event) -> bytes:

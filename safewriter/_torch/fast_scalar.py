@@ -1,7 +1,7 @@
-"""The short cut of a scalar: the bytes of its event, without building a protocol buffer.
+"""The fast path of a scalar: the bytes of its event, without building a protocol buffer.
 
-A tag gets a short cut once its first point went through the door, where everything is checked. The
-bytes equal those that protobuf serializes.
+A tag gets one once its first point went the slow path, where everything is checked. The bytes equal
+those that protobuf serializes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.utils.tensorboard.writer as _module
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
 from safewriter._ledger.ledger import INT64_MAX, TagState
-
-# As it is at the moment of each use: trackers replace names in it.
-_torch_writer: Any = _module
+from safewriter._torch.hooks import (
+    ADD_EVENT,
+    ADD_SCALAR,
+    ADD_SUMMARY,
+    EVENT_FILE_WRITER,
+    torch_writer,
+)
 
 # The largest float32: what is beyond it becomes infinite in an event.
 _LARGEST = 3.4028234663852886e38
@@ -41,34 +44,6 @@ _TENSOR_DTYPES = frozenset(
         torch.int64,
     }
 )
-
-
-def is_torchs_own(function: object) -> bool:
-    """Tell whether a function that was found in torch's writer module is the one it came with."""
-    # Not by name: wrappers copy it. Only torch's own functions run in the namespace of its module.
-    return getattr(function, "__globals__", None) is vars(_torch_writer)
-
-
-_UNKNOWN = object()
-_ADD_SCALAR, _ADD_SCALARS, _ADD_SUMMARY, _ADD_EVENT = (
-    function if is_torchs_own(function) else _UNKNOWN
-    for function in (
-        SummaryWriter.add_scalar,
-        SummaryWriter.add_scalars,
-        FileWriter.add_summary,
-        FileWriter.add_event,
-    )
-)
-_EVENT_FILE_WRITER = next(
-    base
-    for base in _torch_writer.EventFileWriter.__mro__
-    if base.__module__ == "tensorboard.summary.writer.event_file_writer"
-)
-
-
-def series_are_hooked() -> bool:
-    """Tell whether a tracker has hooked ``add_scalars``, which the short cut would bypass."""
-    return SummaryWriter.add_scalars is not _ADD_SCALARS
 
 
 def _of_int(value: int) -> float | None:
@@ -126,12 +101,14 @@ def _packers(summary_size: int) -> list[Callable[..., bytes]]:
 _high: tuple[int, int, bytes] = (0, 0, b"")
 
 
-class ScalarShortcut:
-    """Writes the points of one tag, each higher in step than the last."""
+class FastScalar:
+    """Writes the points of one tag by one writer, each higher in step than the last."""
 
-    __slots__ = ("_append", "_packers", "_state", "_summary")
+    __slots__ = ("_append", "_logger", "_packers", "_state", "_summary")
 
-    def __init__(self, tag: str, state: TagState, append: Callable[[bytes, float], None]) -> None:
+    def __init__(
+        self, tag: str, state: TagState, append: Callable[..., int | None], logger: object
+    ) -> None:
         name = tag.encode()
         value = (b"\x0a" + varint(len(name)) + name if name else b"") + b"\x15"
         size = len(value) + 4
@@ -140,10 +117,11 @@ class ScalarShortcut:
         self._packers = _packers(len(self._summary))
         self._append = append
         self._state = state
+        self._logger = logger
 
     # One long function: at this size each call costs as much as the work in it.
     def write(self, value: Any, step: Any, now: float | None = None) -> bool:
-        """Append a point; return False if it has to go through the door.
+        """Append a point; return False if it has to go the slow path.
 
         That is where a value or a step is not of the usual kind, where the ledger has something to
         say, and while a tracker has hooked what is bypassed here.
@@ -159,10 +137,10 @@ class ScalarShortcut:
             and step > 0
             and state.last < step <= INT64_MAX
             and _SMALLEST <= value <= _LARGEST
-            and SummaryWriter.add_scalar is _ADD_SCALAR
-            and FileWriter.add_event is _ADD_EVENT
-            and FileWriter.add_summary is _ADD_SUMMARY
-            and _torch_writer.EventFileWriter is _EVENT_FILE_WRITER
+            and SummaryWriter.add_scalar is ADD_SCALAR
+            and FileWriter.add_event is ADD_EVENT
+            and FileWriter.add_summary is ADD_SUMMARY
+            and torch_writer.EventFileWriter is EVENT_FILE_WRITER
         ):
             high, more, rest = _high
             if step >> 7 != high:
@@ -171,13 +149,9 @@ class ScalarShortcut:
                 _high = high, more, rest
             if now is None:
                 now = time.time()
-            state.last = step
-            state.value = value
-            self._append(
-                self._packers[len(rest)](
-                    _WALL_TIME, now, _STEP, step & 0x7F | more, rest, self._summary, value
-                ),
-                now,
+            payload = self._packers[len(rest)](
+                _WALL_TIME, now, _STEP, step & 0x7F | more, rest, self._summary, value
             )
-            return True
+            # The last word on the step is said where it is written.
+            return self._append(payload, now, state, step, value, self._logger, True) is not None
         return False

@@ -6,45 +6,44 @@ import math
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch.utils.tensorboard.writer as _module
 from google.protobuf.message import EncodeError
 from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import FileWriter
 
 from safewriter import _lifecycle
+from safewriter._errors import tell
 from safewriter._kinds import scalar_value, value_kind
-from safewriter._ledger.ledger import INT64_MAX, INT64_MIN
-from safewriter._run.registry import start_over
-from safewriter._run.run import Member
-from safewriter._torch.event_writer import RunEventWriter, too_large
-from safewriter._torch.fast_scalar import ScalarShortcut
-from safewriter._torch.remote import RemoteEventWriter
+from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, Verdict
+from safewriter._run.part import Part
+from safewriter._run.registry import ready, start_over
+from safewriter._run.run import Member, Run
+from safewriter._torch.event_writer import RunEventWriter, make_event_writer, serialize, too_large
+from safewriter._torch.fast_scalar import FastScalar
 
 # What has no points: the hparams plugin's messages carry no value, and this is a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
 
-# As it is at the moment of each use: trackers replace names in it.
-_torch_writer: Any = _module
+
+class _Passing(NamedTuple):
+    """What was judged of the event that this thread has on its way, through torch and hooks."""
+
+    door: RunFileWriter
+    verdicts: list[Verdict]
+
 
 _inside = threading.local()
 
 
-_combined: dict[type[EventFileWriter], type[RunEventWriter]] = {}
+class _Binding(NamedTuple):
+    """Where the writer is: replaced as a whole, so that no thread sees half of it."""
 
-
-def event_writer_class() -> type[RunEventWriter]:
-    """Return our event writer, combined with whatever a tracker put under tensorboard's name."""
-    theirs = _torch_writer.EventFileWriter
-    if theirs in RunEventWriter.__mro__:
-        return RunEventWriter
-    if theirs not in _combined:
-        _combined[theirs] = type(theirs.__name__, (theirs, RunEventWriter), {})
-    return _combined[theirs]
+    run: Run
+    generation: int
+    part: Part
 
 
 class RunFileWriter(FileWriter):
@@ -64,43 +63,69 @@ class RunFileWriter(FileWriter):
         self._member = member
         self._subdir = subdir
         self._series = series
-        self._event_writer_arguments = (max_queue, flush_secs, filename_suffix)
-        self._go_along()
+        self._arguments = (max_queue, flush_secs, filename_suffix)
+        self._binding: _Binding | None = None
+        self.event_writer: RunEventWriter
+        self._follow()
 
-    def _go_along(self) -> None:
-        run = self._member.run
-        self._place = run.place
-        self._ledger = run.ledger(self._subdir)
-        directory = f"{run.directory}/{self._subdir}" if self._subdir else run.directory
-        if run.remote:
-            self.event_writer = RemoteEventWriter(
-                directory, *self._event_writer_arguments, must_open=not run.used
-            )
-            run.used = True
-            run.remote_writers.append(self.event_writer)
-        else:
-            self.event_writer = event_writer_class()(directory, *self._event_writer_arguments)
-            file = run.file(self._subdir)
-            self.event_writer.attach(file)
-            # One for all short cuts: a bound method for each tag would be a tenth of its memory.
-            self._append = file.append
-
-    def follow(self) -> None:
+    def _follow(self) -> _Binding:
         """Be where the run is: it may have moved, been closed, or belong to a parent process."""
-        self._member.ready()
-        if self._place is not self._member.run.place:
-            self._go_along()
+        generation = ready(self._member)
+        run, binding = self._member.run, self._binding
+        if binding is None or binding.generation != generation or binding.run is not run:
+            part = run.prepare(self._subdir, generation)
+            directory = part.file.directory
+            if (
+                binding is None
+                or binding.part is not part
+                or directory != self.event_writer._logdir
+            ):
+                self.event_writer = make_event_writer(self, directory, *self._arguments)
+                # One for all fast paths: a bound method for each tag would be a tenth of its
+                # memory.
+                self._append = part.file.append
+            binding = self._binding = _Binding(run, generation, part)
+        return binding
+
+    @property
+    def path(self) -> str | None:
+        """The event file."""
+        return self._binding.part.file.path if self._binding else None
+
+    def get_logdir(self) -> str:
+        """Return the directory where the event file is."""
+        return self._follow().part.file.directory
+
+    def open(self) -> None:
+        """Make the event file of a series, unless there is one. Raises ``OSError``."""
+        binding = self._follow()
+        if binding.part.file.path is None:
+            binding.part.file.open(binding.generation)
+
+    def retry(self) -> None:
+        """Try again what the disk has refused."""
+        if self._binding is not None and self._binding.run.is_open:
+            self._binding.part.file.flush()
 
     def add_event(self, event: Event, step: Any = None, walltime: float | None = None) -> None:
         """Check and write an event; see torch's ``FileWriter.add_event``.
 
         Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
         """
-        if not getattr(_inside, "add_summary", False):
-            self.follow()
-            if event.HasField("summary"):
-                step = self._check(event.summary, event.step if step is None else step, walltime)
-        super().add_event(event, step, walltime)
+        passing = getattr(_inside, "passing", None)
+        if passing is not None and passing.door is self:
+            super().add_event(event, step, walltime)
+            return
+        verdicts: list[Verdict] = []
+        if event.HasField("summary"):
+            step, verdicts = self._check(
+                event.summary, event.step if step is None else step, walltime
+            )
+        _inside.passing = _Passing(self, verdicts)
+        try:
+            super().add_event(event, step, walltime)
+        finally:
+            _inside.passing = passing
 
     def add_summary(
         self, summary: Summary, global_step: Any = None, walltime: float | None = None
@@ -109,18 +134,51 @@ class RunFileWriter(FileWriter):
 
         Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
         """
-        self.follow()
-        step = self._check(summary, global_step, walltime)
-        before = getattr(_inside, "add_summary", False)
-        _inside.add_summary = True
+        step, verdicts = self._check(summary, global_step, walltime)
+        before = getattr(_inside, "passing", None)
+        _inside.passing = _Passing(self, verdicts)
         try:
             # Positional: trackers that wrap this take the step by its place.
             super().add_summary(summary, step, walltime)
         except EncodeError:
             raise too_large(summary) from None
         finally:
-            _inside.add_summary = before
-        self._make_shortcut(summary)
+            _inside.passing = before
+        self._make_fast_path(summary, verdicts)
+
+    def write(self, event: Event) -> None:
+        """Write an event that comes from torch's code, through whatever hook."""
+        passing = getattr(_inside, "passing", None)
+        if passing is not None and passing.door is self:
+            verdicts = passing.verdicts
+        else:  # Somebody called the event writer itself.
+            _, verdicts = self._check(event.summary, event.step, None)
+        payload = serialize(event)
+        first, others = (verdicts[0], verdicts[1:]) if verdicts else (None, [])
+        while True:
+            _, generation, part = self._follow()
+            with part.lock:
+                for verdict in verdicts:
+                    part.ledger.admit(verdict)
+            before = part.file.append(
+                payload,
+                time.time(),
+                first.mark if first else None,
+                (first.step or 0) if first else 0,
+                first.value if first else None,
+                self._member,
+                False,
+                generation,
+                others,
+            )
+            if before is not None:
+                break  # Else the run was closed in between.
+        if first is not None:
+            with part.lock:
+                late = part.ledger.overtaken(first, before)
+                for verdict in others:
+                    late += part.ledger.overtaken(verdict, verdict.before)
+            tell(late)
 
     def announce_restart(self, step: int) -> None:
         """Hide what was logged from `step` on from the readers that obey a restart.
@@ -129,22 +187,27 @@ class RunFileWriter(FileWriter):
         hides behind the later ones, so there are two; its default reader obeys none, but hides the
         points of a tag from a step on when that step is logged again.
         """
-        for _ in range(2):
-            super().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
+        before = getattr(_inside, "passing", None)
+        _inside.passing = None
+        try:
+            for _ in range(2):
+                self.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
+        finally:
+            _inside.passing = before
 
     def _restart(self, step: int) -> None:
         """Announce a restart, and write again what it hides of this session's own events."""
-        from safewriter._run.resume import (
-            logged_from,  # Only a run that goes on has to read: see _run.py.
-        )
+        from safewriter._run.resume import logged_from  # Only a run that goes on has to read.
 
-        file = self._member.run.file(self._subdir)
-        hidden = logged_from(file.path, step) if file.path else []
+        _, generation, part = self._follow()
+        hidden = logged_from(part.file.path, step) if part.file.path else []
         self.announce_restart(step)
         for payload in hidden:
-            file.append(payload, time.time())
+            part.file.append(payload, time.time(), generation=generation)
 
-    def _check(self, summary: Summary, given: Any, walltime: float | None) -> int | None:
+    def _check(
+        self, summary: Summary, given: Any, walltime: float | None
+    ) -> tuple[int | None, list[Verdict]]:
         if walltime is not None and not math.isfinite(walltime):
             raise ValueError(
                 f"walltime {walltime} of {_tags(summary)} is not finite: TensorBoard would stop "
@@ -152,48 +215,53 @@ class RunFileWriter(FileWriter):
             )
         step = None if given is None else _as_step(given, summary)
         rounded = given if step is not None and step != given else None
+        verdicts: list[Verdict] = []
         for value in summary.value:
             if value.WhichOneof("value") is not None and value.tag != _LAYOUT_TAG:
-                step = self._check_value(value, step, rounded)
-        return step
+                verdict = self._check_value(value, step, rounded)
+                tell(verdict.notices)
+                step = verdict.step
+                verdicts.append(verdict)
+        for verdict in verdicts:
+            verdict.step = step  # One event has one step.
+        return step, verdicts
 
-    def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> int | None:
+    def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> Verdict:
         kind = value_kind(value)
         number = scalar_value(value) if kind == "scalar" else None
-        if number is not None and step is not None and self._starts_over(value.tag, step):
+        part = self._follow().part
+        if number is not None and step is not None and self._starts_over(part, value.tag, step):
             start_over(self._member, value.tag, step)
-            self.follow()
-        restart = self._member.run.restart_at(self._subdir, value.tag, step)
+            part = self._follow().part
+        restart = part.restart_at(value.tag, step)
         if restart is not None:
             self._restart(restart)
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
-        # Interned: protobuf makes a new string at each look, and the short cut keeps one too.
+        # Interned: protobuf makes a new string at each look, and the fast path keeps one too.
         tag = sys.intern(value.tag)
-        return self._ledger.check(tag, kind, step, self._member, number, double=double, given=given)
+        with part.lock:
+            return part.ledger.judge(tag, kind, step, number, double=double, given=given)
 
-    def _starts_over(self, tag: str, step: int) -> bool:
+    def _starts_over(self, part: Part, tag: str, step: int) -> bool:
         """Tell whether a newly made writer is not ahead of a writer that has left."""
         if not self._member.may_move:
             return False
-        state = self._ledger.tags.get(tag)
+        state = part.ledger.tags.get(tag)
         if state is None or state.logger is self._member or step > state.last:
             return False
         # An interactive session keeps the writer of a cell that was interrupted, in its traceback.
         return getattr(state.logger, "left", False) or _lifecycle.interactive()
 
-    def _make_shortcut(self, summary: Summary) -> None:
-        if self._member.run.remote or len(summary.value) != 1:
+    def _make_fast_path(self, summary: Summary, verdicts: list[Verdict]) -> None:
+        if len(verdicts) != 1 or len(summary.value) != 1:
             return
-        value = summary.value[0]
-        if value.WhichOneof("value") != "simple_value":
+        value, (verdict,) = summary.value[0], verdicts
+        if value.WhichOneof("value") != "simple_value" or value.HasField("metadata"):
             return
-        tag = sys.intern(value.tag)
-        key = tag if self._series is None else (tag, self._series)
-        if key in self._member.shortcuts:
-            return
-        state = self._ledger.tags[tag]
-        if state.kind == "scalar" and not value.HasField("metadata"):
-            self._member.shortcuts[key] = ScalarShortcut(tag, state, self._append)
+        key = verdict.tag if self._series is None else (verdict.tag, self._series)
+        fast_scalars = self._member.fast_scalars
+        if verdict.mark is not None and verdict.mark.kind == "scalar" and key not in fast_scalars:
+            fast_scalars[key] = FastScalar(verdict.tag, verdict.mark, self._append, self._member)
 
 
 def _tags(summary: Summary) -> str:

@@ -13,12 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
-from torch.utils.tensorboard import summary as _summary
-from torch.utils.tensorboard._convert_np import make_np
-from torch.utils.tensorboard._utils import convert_to_HWC
-from torch.utils.tensorboard.writer import SummaryWriter
 
-from safewriter._torch.fast_scalar import is_torchs_own, varint
+from safewriter._torch import hooks
+from safewriter._torch.fast_scalar import varint
 from safewriter._torch.png import COLOUR_TYPES, encode_png
 
 _Bytes = npt.NDArray[np.uint8]
@@ -32,18 +29,6 @@ _BLOCK = 65536
 
 #: Values that are squared and added up at once, as torch adds them up.
 _PIECE = 8192
-
-
-_OWN = {
-    name: method
-    for name, method in vars(SummaryWriter).items()
-    if name in ("add_histogram", "add_image", "add_images", "add_text") and is_torchs_own(method)
-}
-
-
-def hooked(name: str) -> bool:
-    """Tell whether a tracker has hooked this method of torch's class, and wants to be called."""
-    return getattr(SummaryWriter, name) is not _OWN.get(name)
 
 
 class _Bins(NamedTuple):
@@ -79,10 +64,12 @@ def _bins_of(given: Sequence[float]) -> _Bins | None:
     return bins
 
 
-def histogram(tag: str, values: Any, limits: Sequence[float]) -> Summary | None:
+def histogram(tag: str, values: Any, limits: Sequence[float] | None) -> Summary | None:
     """Summarize numbers of any shape by the bins with these limits, as torch's function does."""
+    if limits is None or hooks.make_np is None:
+        return None
     bins = _bins_of(limits)
-    array = make_np(values)
+    array = hooks.make_np(values)
     if bins is None or array.dtype.kind not in _NUMBERS or not array.size:
         return None
     # In this order and type torch adds them up.
@@ -128,13 +115,13 @@ def histogram(tag: str, values: Any, limits: Sequence[float]) -> Summary | None:
 
 @functools.lru_cache(maxsize=256)
 def _empty_text(tag: str) -> Summary:
-    summary: Summary = _summary.text(tag, "")  # type: ignore[no-untyped-call]
+    summary: Summary = hooks.text_summary(tag, "")
     return summary
 
 
 def text(tag: str, string: str) -> Summary | None:
     """Summarize a text for the text plugin, as torch's function does."""
-    if type(tag) is not str or type(string) is not str:
+    if type(tag) is not str or type(string) is not str or hooks.text_summary is None:
         return None
     # Copied and filled in instead of built: half a dozen messages less.
     summary = Summary()
@@ -148,11 +135,13 @@ def image(tag: str, tensor: Any, dataformats: str) -> Summary | None:
 
     Floats are taken to be in 0..1, bytes in 0..255.
     """
-    array = make_np(tensor)
+    if hooks.make_np is None or hooks.convert_to_hwc is None:
+        return None
+    array = hooks.make_np(tensor)
     if array.dtype.kind not in _NUMBERS:
         return None
     # Bytes first: what follows then moves a quarter of the data. They are laid out in torch's way.
-    pixels: _Bytes = convert_to_HWC(_to_bytes(array), dataformats)  # type: ignore[no-untyped-call]
+    pixels: _Bytes = hooks.convert_to_hwc(_to_bytes(array), dataformats)
     height, width, channels = pixels.shape
     if channels not in COLOUR_TYPES or not pixels.size:
         return None

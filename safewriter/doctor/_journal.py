@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safewriter._run.directory import HIDDEN
+from safewriter._run.record import HIDDEN
 from safewriter.doctor._finding import Finding, printable
 from safewriter.doctor._scan import RunScan
 from safewriter.doctor._walk import MARK

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from safewriter._run.directory import HIDDEN
+from safewriter._run.record import HIDDEN
 from safewriter.doctor import _journal
 from safewriter.doctor._bytes import check_bytes
 from safewriter.doctor._check import Progress, check, wanted_codes

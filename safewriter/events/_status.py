@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import errno
-import json
 import os
 from typing import Any
+
+from safewriter._run.record import NO_LINKS, read_record
 
 from ._records import StrPath
 
@@ -27,20 +28,17 @@ class RunStatus(str, enum.Enum):
 def run_record(directory: StrPath) -> dict[str, Any] | None:
     """Return what ``SafeSummaryWriter`` noted about the run in a directory, or None if it did not.
 
-    The keys are ``pid``, ``host``, ``argv``, ``cwd``, ``versions``, ``start`` and ``end`` (seconds
-    since the epoch; ``end`` is None while the run goes on) and ``status`` (``running``,
-    ``finished`` or ``failed``). They come from ``.safewriter/run.json``; a file that holds no JSON
-    object counts as none.
+    The keys are ``path``, ``comment`` and ``sessions``: one object for each process that wrote the
+    run, oldest first, with ``token`` (random), ``pid``, ``host``, ``boot``, ``argv`` (secrets
+    masked), ``cwd``, ``versions``, ``start`` and ``end`` (seconds since the epoch; ``end`` is None
+    while the run goes on) and ``status`` (``running``, ``finished`` or ``failed``). The fields of
+    the last session stand beside them as well. They come from ``.safewriter/run.json``; a file that
+    holds no JSON object counts as none, and a field of a wrong type is left out.
 
     Raises:
         OSError: The record is there but cannot be read.
     """
-    try:
-        with open(os.path.join(directory, ".safewriter", "run.json"), "rb") as file:
-            record = json.loads(file.read())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+    return read_record(directory)
 
 
 def run_status(directory: StrPath) -> RunStatus:
@@ -73,7 +71,7 @@ def _is_held(lock: str) -> bool | None:
         return None
     try:
         # Not blocking: the open of a FIFO, or of a file with a lease on it, would wait.
-        descriptor = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(lock, os.O_RDONLY | NO_LINKS)
     except FileNotFoundError:
         return False
     except OSError:

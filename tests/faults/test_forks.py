@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from pathlib import Path
 
 import pytest
 
 from safewriter import SafeSummaryWriter
+from safewriter.events import run_record
 from tests.support import event_files, read_runs, read_scalars, run_python
 
 pytest_plugins = ["tests.programs.fixtures"]
@@ -71,9 +71,8 @@ def test_a_forked_child_that_logs(warm, tmp_path, end):
     assert done.stderr.count("ForkedWriterWarning") == 1
     assert done.stderr.count("Warning:") == 1
     assert str(child) in done.stderr
-    record = json.loads((tmp_path / "run/.safewriter/run.json").read_text(encoding="utf-8"))
-    assert record["status"] == "finished"
-    status = json.loads((child / ".safewriter/run.json").read_text(encoding="utf-8"))["status"]
+    assert (run_record(tmp_path / "run") or {})["status"] == "finished"
+    status = (run_record(child) or {})["status"]
     assert status == ("running" if end.startswith("os._exit") else "finished")
 
 
@@ -223,7 +222,7 @@ def test_children_of_multiprocessing_get_runs_of_their_own(tmp_path, method, cou
     for child in children:
         assert re.fullmatch(r"fork-\d+", child.name)
         assert read_scalars(child)["loss"] == points(5)
-        record = json.loads((child / ".safewriter/run.json").read_text(encoding="utf-8"))
+        record = run_record(child) or {}
         assert record["status"] == "finished"
     assert read_scalars(tmp_path / "run")["loss"] == points(2)
     assert len(event_files(tmp_path / "run")) == count + 1

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from safewriter import ReusedRunWarning, RunLockedError, SafeSummaryWriter, WriteErrorWarning
-from safewriter._run.lock import RunLock
-from tests.support import event_files, read_scalars, spawn_python, wait_until
+from safewriter import ReusedRunWarning, SafeSummaryWriter, WriteErrorWarning
+from safewriter.events import run_record
+from tests.support import event_files, read_scalars, run_python, spawn_python, wait_until
 from tests.support.both_readers import BothReaders
 
 Warned = list[warnings.WarningMessage]
@@ -92,9 +92,14 @@ def test_the_directory_is_deleted(run, curve, warned):
     first = lost(text)
     curve.log(5)
     assert read_scalars(run)["loss"] == [(step, step / 2) for step in range(first, curve.step)]
-    with pytest.raises(RunLockedError, match=f"process {os.getpid()} "):
-        RunLock(str(run)).acquire()
-    record = json.loads((run / ".safewriter" / "run.json").read_text(encoding="utf-8"))
+    other = """
+        import sys
+        from safewriter import SafeSummaryWriter
+        SafeSummaryWriter(sys.argv[1], unique=False)
+    """
+    refused = run_python(other, args=[run], deadline=60)
+    assert f"is being written by process {os.getpid()} " in refused.stderr
+    record = run_record(run) or {}
     assert record["status"] == "running"
 
 
@@ -139,7 +144,7 @@ def test_the_event_file_is_unlinked(run, curve, warned):
         for shown in tensorboard.shown().values():
             assert shown.scalars["run"]["loss"] == newer
     # Only the file was gone, so the run's lock and its record of the start were left alone.
-    record = json.loads((run / ".safewriter" / "run.json").read_text(encoding="utf-8"))
+    record = run_record(run) or {}
     assert record["start"] <= new.stat().st_ctime
 
 

@@ -1,0 +1,187 @@
+"""A run's record, ``.safewriter/run.json``: written, read and masked here only.
+
+Format, version 2: an object with ``version``, ``path`` (of the run when it was begun, absolute),
+``comment`` and ``sessions``: a list, oldest first, of objects with ``token``, ``pid``, ``host``,
+``boot``, ``argv``, ``cwd``, ``versions``, ``start``, ``end`` and ``status``. Times are seconds
+since the epoch. Version 1 was one such session, without token and boot.
+
+The hidden folder may lie in a directory that others can write to, so nothing in it is trusted: it
+is opened without following links and without waiting, and what is read is checked field by field.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from safewriter._disk.open_files import Descriptor
+
+#: The hidden folder of a run directory that holds its lock and its record.
+HIDDEN = ".safewriter"
+
+_NAME = "run.json"
+_VERSION = 2
+_MAX_BYTES = 1 << 20
+_MAX_SESSIONS = 100
+
+#: What a file in the hidden folder is opened with: it may be a link, or a pipe.
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+_HAS_DIR_FD = os.open in os.supports_dir_fd
+
+Record = dict[str, Any]
+
+
+@contextlib.contextmanager
+def hidden_folder(directory: str, *, make: bool = False) -> Iterator[Folder]:
+    """Open the hidden folder of a run, and make it first if told so.
+
+    Raises ``OSError``, also if the folder is a link.
+    """
+    path = os.path.join(directory, HIDDEN)
+    if make:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+    if not _HAS_DIR_FD:
+        yield Folder(path + os.sep, None)
+        return
+    folder = Descriptor()
+    try:
+        folder.open(path, os.O_RDONLY | os.O_DIRECTORY | NO_LINKS, high=False)
+        yield Folder("", folder.number)
+    finally:
+        folder.close()
+
+
+class Folder(NamedTuple):
+    """An open hidden folder: what stands before a name in it, and what it is relative to."""
+
+    prefix: str
+    number: int | None
+
+    @contextlib.contextmanager
+    def open(self, name: str, flags: int) -> Iterator[int]:
+        """Open a regular file; never through a link, never waiting. Raises ``OSError``."""
+        file = Descriptor()
+        try:
+            file.open(self.prefix + name, flags | NO_LINKS, dir_fd=self.number, high=False)
+            if not stat.S_ISREG(os.fstat(file.number).st_mode):
+                raise OSError(f"{name!r} is not a regular file")
+            yield file.number
+        finally:
+            file.close()
+
+
+def read_record(directory: str | os.PathLike[str]) -> Record | None:
+    """Return the record of the run in a directory, or None if it has none.
+
+    What is returned is of the present version; of its last session, the fields stand at the top as
+    well. Fields of a wrong type are left out. Raises ``OSError`` if it is there but unreadable.
+    """
+    try:
+        with hidden_folder(os.fspath(directory)) as folder, folder.open(_NAME, os.O_RDONLY) as file:
+            found = json.loads(os.read(file, _MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    sessions = found.get("sessions", [found])
+    sessions = [_session(each) for each in sessions if isinstance(each, dict)] or [{}]
+    record = {"version": _VERSION, **_fields(found, _OF_RUN), "sessions": sessions}
+    return {**sessions[-1], **record}
+
+
+_NUMBER = (int, float)
+_OF_RUN = {"path": str, "comment": str}
+_OF_SESSION = {
+    "token": str,
+    "pid": int,
+    "host": str,
+    "boot": str,
+    "argv": list,
+    "cwd": str,
+    "versions": dict,
+    "start": _NUMBER,
+    "end": _NUMBER,
+    "status": str,
+}
+
+
+def _session(given: Record) -> Record:
+    session = {"end": None, **_fields(given, _OF_SESSION)}
+    if "argv" in session:
+        session["argv"] = [str(argument) for argument in session["argv"]]
+    return session
+
+
+def _fields(given: Record, types: dict[str, Any]) -> Record:
+    return {
+        name: value
+        for name, kind in types.items()
+        if isinstance(value := given.get(name), kind)
+        and not isinstance(value, bool)
+        and not (isinstance(value, float) and not math.isfinite(value))
+    }
+
+
+def write_record(directory: str, record: Record) -> None:
+    """Put `record` in the place of the run's record, at once. Raises ``OSError``."""
+    content = {
+        "version": _VERSION,
+        **{name: record[name] for name in _OF_RUN if name in record},
+        "sessions": record["sessions"][-_MAX_SESSIONS:],
+    }
+    data = json.dumps(content, indent=1, default=str).encode()
+    temporary = f"{_NAME}.{secrets.token_hex(8)}"
+    with hidden_folder(directory) as folder:
+        number, prefix = folder.number, folder.prefix
+        try:
+            with folder.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                while data:
+                    data = data[os.write(file, data) :]
+            os.replace(prefix + temporary, prefix + _NAME, src_dir_fd=number, dst_dir_fd=number)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(prefix + temporary, dir_fd=number)
+            raise
+
+
+# What a secret is called, alone or at the end of a longer name; and what one looks like.
+_SECRET_NAME = re.compile(
+    r"(?i)(?:^|[-_.]|(?<=[a-z]))(?:api[-_]?key|access[-_]?key|secret(?:[-_]?access[-_]?key)?|"
+    r"private[-_]?key|token|passw(?:or)?d|passphrase|pwd|credentials?|auth(?:orization)?|bearer)$"
+)
+_SECRET_VALUE = re.compile(
+    r"(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}"
+    r"|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|AIza[\w-]{30,}"
+)
+_PASSWORD_IN_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
+_MASK = "***"
+
+
+def masked(arguments: list[str]) -> list[str]:
+    """Return a command line without its secrets: they are told by their names and their looks."""
+    result = []
+    secret_follows = False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        if secret_follows and not argument.startswith("--"):
+            result.append(_MASK)
+            secret_follows = False
+            continue
+        is_secret = _SECRET_NAME.search(name) is not None
+        if equals and is_secret:
+            argument = f"{name}={_MASK}"
+        # `--token VALUE`, and `KEY value` as override files have it.
+        secret_follows = is_secret and not equals
+        argument = _SECRET_VALUE.sub(_MASK, argument)
+        result.append(_PASSWORD_IN_URL.sub(rf"\g<scheme>:{_MASK}@", argument))
+    return result

@@ -1,0 +1,1 @@
+"""Where events go that no local disk keeps."""
