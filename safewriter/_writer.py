@@ -166,8 +166,8 @@ class SafeSummaryWriter(SummaryWriter):
         self._given_log_dir = value
 
     @property  # type: ignore[override]  # torch's is an attribute
-    def file_writer(self) -> RunFileWriter | None:
-        """The run's own file writer; None when closed."""
+    def file_writer(self) -> Any:
+        """The run's own file writer, a subclass of torch's; None when closed."""
         return getattr(self, "_files", {}).get("")
 
     @file_writer.setter
@@ -175,7 +175,7 @@ class SafeSummaryWriter(SummaryWriter):
         """Torch's constructor and ``close()`` set it to None; :attr:`all_writers` does the work."""
 
     @property  # type: ignore[override]  # torch's is an attribute
-    def all_writers(self) -> Mapping[str, RunFileWriter] | None:
+    def all_writers(self) -> Any:
         """The file writers by their directories; None when closed."""
         if getattr(self, "_files", None) or getattr(_inside, "add_scalars", None) is self:
             return _AllWriters(self)
