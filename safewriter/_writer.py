@@ -165,7 +165,7 @@ class SafeSummaryWriter(SummaryWriter):
     def log_dir(self, value: str) -> None:
         self._given_log_dir = value
 
-    @property  # type: ignore[override]  # torch's is an attribute
+    @property
     def file_writer(self) -> Any:
         """The run's own file writer, a subclass of torch's; None when closed."""
         return getattr(self, "_files", {}).get("")
@@ -174,7 +174,7 @@ class SafeSummaryWriter(SummaryWriter):
     def file_writer(self, value: None) -> None:
         """Torch's constructor and ``close()`` set it to None; :attr:`all_writers` does the work."""
 
-    @property  # type: ignore[override]  # torch's is an attribute
+    @property
     def all_writers(self) -> Any:
         """The file writers by their directories; None when closed."""
         if getattr(self, "_files", None) or getattr(_inside, "add_scalars", None) is self:
