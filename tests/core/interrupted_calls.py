@@ -12,6 +12,7 @@ import contextlib
 import gc
 import io
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -29,6 +30,7 @@ if __name__ == "__main__":
 
 from safewriter import SafeSummaryWriter  # noqa: E402
 from safewriter.events import RunStatus, event_files, read_events, run_status  # noqa: E402
+from tests.support.descriptors import open_descriptors  # noqa: E402
 from tests.support.faults import file_size_limit  # noqa: E402
 from tests.support.interrupts import Interrupts, some, some_pairs  # noqa: E402
 
@@ -51,6 +53,7 @@ class Scene:
         self.deleted: set[tuple[Tag, int]] = set()
         self.something_waits = False
         self.handlers_under_way = 0
+        self.threads: list[threading.Thread] = []
         self.writers: list[Any] = []
         self.writer, self.second = self.make(), self.make()
         self.scalar("signal")
@@ -237,6 +240,17 @@ def close_with_what_waits(scene: Scene) -> Iterator[None]:
     scene.writer.close()
 
 
+def series_with_few_descriptors(scene: Scene) -> Iterator[None]:
+    """Make two series, when so many files are in use that the run's own had to be closed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
+    for number in range(45):
+        scene.writer.add_scalars("many", {str(number): 0.5}, 1)
+    assert not set(event_files(scene.directory)).intersection(open_descriptors().values())
+    yield
+    scene.series()
+
+
 SCENES: dict[str, Callable[[Scene], Iterator[None]]] = {
     scene.__name__: scene
     for scene in (
@@ -255,6 +269,7 @@ SCENES: dict[str, Callable[[Scene], Iterator[None]]] = {
         flush_what_waits,
         scalar_behind_what_waits,
         close_with_what_waits,
+        series_with_few_descriptors,
     )
 }
 
@@ -276,6 +291,15 @@ def logs(scene: Scene) -> None:
 def logs_through_another(scene: Scene) -> None:
     """Log to the same file through another writer, a tag that is new the first time."""
     scene.scalar("another signal", scene.second)
+
+
+def logs_while_a_thread_does(scene: Scene) -> None:
+    """Log to the run's own file, at the moment at which another thread does."""
+    thread = threading.Thread(target=scene.scalar, args=["in a thread"])
+    scene.threads.append(thread)
+    thread.start()
+    thread.join(0.2)  # It may have to wait for what this thread is in the middle of.
+    scene.scalar("signal")
 
 
 def flushes(scene: Scene) -> None:
@@ -302,7 +326,15 @@ def logs_and_raises(scene: Scene) -> None:
 
 HANDLERS = {
     handler.__name__: handler
-    for handler in (logs, logs_through_another, flushes, closes, raises, logs_and_raises)
+    for handler in (
+        logs,
+        logs_through_another,
+        logs_while_a_thread_does,
+        flushes,
+        closes,
+        raises,
+        logs_and_raises,
+    )
 }
 
 
@@ -351,7 +383,7 @@ class Stage:
         # What a handler raised within a finalizer cannot be seen by anybody else.
         unseen = [error for error in unraisable if not isinstance(error, Interrupted)]
         print_problems("raised where nobody sees it", unseen)
-        print_problems("left open", open_descriptors() - before)
+        print_problems("left open", open_descriptors().items() - before.items())
         return places
 
     def _play_and_go_on(self, scene: Scene, at: tuple[int, ...]) -> int:
@@ -371,6 +403,8 @@ class Stage:
             print(repr(error))
         else:
             scene.something_waits = False
+        for thread in scene.threads:
+            thread.join()
         print_problems("at once", scene.problems())
         go_on(scene)
         for directory in (scene.directory, scene.other):
@@ -400,15 +434,6 @@ def print_problems(when: str, problems: Iterable[object]) -> None:
     """Print a line for each problem."""
     for problem in problems:
         print(f"{when}: {problem}")
-
-
-def open_descriptors() -> set[tuple[int, str]]:
-    """Return the number and the file of each open descriptor."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # that of the listing itself
-            found.add((int(number), os.readlink(f"/proc/self/fd/{number}")))
-    return {(number, path) for number, path in found if not path.startswith("/proc/")}
 
 
 def main(scene: str, handler: str, how: str, most: str) -> None:
