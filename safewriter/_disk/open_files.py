@@ -86,17 +86,23 @@ class Descriptor:
         """Let go of the descriptor, closed if it is ours; raises the ``OSError`` of that."""
         while self._numbers:
             number = self._numbers[-1]
+            failed = None
             # Closed before it is forgotten: what a signal handler's exception leaves in the list
             # is compared again.
-            try:
-                if self.identity is None or _is(number, self.identity):
+            if self.identity is None or _is(number, self.identity):
+                try:
                     os.close(number)
-            finally:
-                if self._numbers[-1:] == [number]:
-                    del self._numbers[-1]
+                except OSError as error:
+                    if error.errno is None:
+                        raise  # by a signal handler
+                    failed = error  # It is closed all the same.
+            if self._numbers[-1:] == [number]:
+                del self._numbers[-1]
+            if failed is not None:
+                raise failed
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):  # It may not have been made to its end.
             self.close()
 
 

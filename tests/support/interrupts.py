@@ -39,6 +39,28 @@ def _handling_lines(code: CodeType) -> frozenset[int]:
     return frozenset(found)
 
 
+def _leaves_a_with(frame: FrameType) -> bool:
+    """Tell whether a ``with`` is about to call ``__exit__``, at the end of its block.
+
+    Between the last call of the block and that call there is no place for a handler: what it raises
+    behind the last call is still raised within the block.
+    """
+    return frame.f_lasti in _ends_of_blocks(frame.f_code)
+
+
+@functools.cache
+def _ends_of_blocks(code: CodeType) -> frozenset[int]:
+    """Return where three Nones are pushed for ``__exit__``, perhaps behind a value to return."""
+    found = set()
+    instructions = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
+    for number, first in enumerate(instructions):
+        start = number + (first.opname in ("SWAP", "ROT_TWO"))
+        nones = instructions[start : start + 3]
+        if all(each.opname == "LOAD_CONST" and each.argval is None for each in nones):
+            found.add(first.offset)
+    return frozenset(found)
+
+
 class Interrupts:
     """Runs calls in which a handler is called at chosen places; see the module.
 
@@ -79,7 +101,7 @@ class Interrupts:
             nonlocal previous
             if event == "line":
                 line, previous = previous, frame.f_lineno
-                if line in _handling_lines(frame.f_code):
+                if line in _handling_lines(frame.f_code) and not _leaves_a_with(frame):
                     self._place(frame)
             return trace_line
 
