@@ -177,7 +177,7 @@ class SafeSummaryWriter(SummaryWriter):
     @property
     def all_writers(self) -> Any:
         """The file writers by their directories; None when closed."""
-        if getattr(self, "_files", None) or getattr(_inside, "add_scalars", None) is self:
+        if getattr(self, "_files", None) or getattr(_inside, "writer", None) is self:
             return _AllWriters(self)
         return None
 
@@ -295,13 +295,13 @@ class SafeSummaryWriter(SummaryWriter):
 
     @contextlib.contextmanager
     def _all_writers_stay(self) -> Iterator[None]:
-        """Have torch's add_scalars find our file writers, whatever other threads close."""
-        before = getattr(_inside, "add_scalars", None)
-        _inside.add_scalars = self
+        """Have torch's code find our file writers, whatever other threads close."""
+        before = getattr(_inside, "writer", None)
+        _inside.writer = self
         try:
             yield
         finally:
-            _inside.add_scalars = before
+            _inside.writer = before
 
     def _series_writers(self, main_tag: str, names: Iterable[str]) -> list[RunFileWriter]:
         base = self._get_file_writer().get_logdir()
@@ -464,7 +464,12 @@ class SafeSummaryWriter(SummaryWriter):
         A writer that logs again afterwards opens the run again.
         """
         try:
-            super().close()
+            if hooks.hooked("close"):
+                with self._all_writers_stay():
+                    super().close()
+            files, self._files = self._files, {}
+            for writer in files.values():
+                writer.close()
         finally:
             if self._member is not None:
                 self._member.leave()

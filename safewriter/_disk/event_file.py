@@ -189,10 +189,19 @@ class EventFile:
                         self._state = _READY
                         return before
             else:
+                # Nothing is ready any more: a handler's event would overtake this one.
+                if self._state is _READY:
+                    self._state = _WAITING
                 self._backlog.add(record, at_any_price=not self._reports.refusing)
                 self._reports.delayed += self._reports.refusing
             # A short write, a refusal, a look that is due, or a signal handler that was here.
             self._advance(now)
+            if self._state is _CLOSED and self._backlog.waiting:
+                # A signal handler closed it before the event was queued.
+                self._backlog.empty()
+                if mark is not None:
+                    mark.last = before
+                return None
         self._tell()
         return before
 
@@ -218,24 +227,22 @@ class EventFile:
             self._reports.try_at_once()
             self._advance(time.time())
             if self._state is _GONE and self._waits():
-                self._become(_NEW)
+                self._let_go(_NEW, self._take_turn(), forget=True)
                 self._advance(time.time())
             while self._state is not _CLOSED:
                 self._give_up()
-                self._close_descriptor()
-                # A signal handler may have logged meanwhile.
-                if self._fd < 0 and not self._waits():
-                    self._take_turn()
-                    self._state = _CLOSED
+                turn = self._take_turn()
+                if not self._waits():
+                    self._let_go(_CLOSED, turn, quietly=False)
         self._tell()
 
     def relocate(self, directory: str) -> None:
         """Go on in a new file in another directory, with what waits."""
         with self.lock:
-            self._forget_file()
             self.directory = directory
-            if self._state is not _CLOSED:
-                self._become(_NEW)
+            state = _CLOSED if self._state is _CLOSED else _NEW
+            while not self._let_go(state, self._take_turn(), forget=True):
+                pass  # A signal handler was here.
 
     def release_descriptor(self) -> None:
         """Close the descriptor if nothing is under way; the next append opens it again."""
@@ -245,9 +252,7 @@ class EventFile:
             # code, so that a signal handler's exception finds in `got` whether the lock is taken.
             got.extend(map(self.lock.acquire, (False,)))
             if got[0] and self._state in (_READY, _WAITING):
-                self._take_turn()
-                self._state = _WAITING
-                self._close_descriptor()
+                self._let_go(_WAITING, self._take_turn(), quietly=False)
         finally:
             if got and got[0]:
                 self.lock.release()
@@ -273,10 +278,6 @@ class EventFile:
         if self._state is _CLOSED and generation > self._closed_for:
             self._state = _NEW if self.path is None else _WAITING
         return self._state is not _CLOSED
-
-    def _become(self, state: State) -> None:
-        self._take_turn()
-        self._state = state
 
     def _waits(self) -> bool:
         return self._header is not None or self._current is not None or bool(self._backlog.waiting)
@@ -315,7 +316,8 @@ class EventFile:
     def _write(self, turn: int) -> None:
         header = self._header
         record = self._current if header is None else header
-        assert record is not None
+        if record is None:
+            return  # A signal handler wrote it.
         rest = memoryview(record)[self._arrived :]
         missing = len(rest)
         if self._turn != turn:
@@ -361,25 +363,25 @@ class EventFile:
         extra = size - self._size
         if self._turn != turn:
             return
-        if record is None:
+        if record is None and extra and self._sizes_are_true:
+            self._changed_size(size, turn)
+        elif record is None:
             self._state = _WAITING
         elif 0 <= extra <= missing and self._sizes_are_true:
             self._commit(extra, missing)
         else:
-            self._lose_sight(f"{self.path} was changed by somebody else")
+            self._lose_sight(f"{self.path} was changed by somebody else", turn)
 
     def _open_again(self, turn: int) -> None:
         assert self.path is not None
-        fresh = Descriptor()
+        fresh, old = Descriptor(), self._descriptor
         try:
             fresh.open(self.path, OPEN_FLAGS)
-            size = os.fstat(fresh.number).st_size
         except OSError as error:
             fresh.close()
             if error.errno not in _GONE_ERRNOS:
                 raise
-            if self._turn == turn:
-                self._lose_sight(self._went_away())
+            self._lose_sight(_went_away(self.path, self.events), turn)
             return
         except BaseException:
             fresh.close()
@@ -388,105 +390,128 @@ class EventFile:
             fresh.close()
         elif fresh.identity != self._identity:
             fresh.close()
-            self._lose_sight(self._went_away())
+            self._lose_sight(_went_away(self.path, self.events), turn)
         else:
             self._descriptor, self._fd = fresh, fresh.number
-            # Something may have been under way when it was closed.
-            self._state = _BUSY if self._waits() else _WAITING
+            # Something may have been under way when it was closed, or have happened to it since.
+            self._state = _BUSY
+            del old
             open_files.opened(self)
-            if size != self._size and self._state is _WAITING:
-                self._changed_size(size)
 
     def _create(self, turn: int) -> None:
         os.makedirs(self.directory, exist_ok=True)
         header = version_record()
         fresh = Descriptor()
-        path = None
+        path, kept = None, False
         try:
             path = create_event_file(fresh, self.directory, self._suffix, after=self._timestamp)
-            timestamp, number = timestamp_of(path), fresh.number
+            timestamp, number, now = timestamp_of(path), fresh.number, time.time()
+            # Held on to: the end of an object runs code, and what follows is one step.
+            old = self._descriptor
             if self._turn == turn:
+                kept = True
                 self._descriptor, self._fd, self.path = fresh, number, path
                 self._identity, self._timestamp = fresh.identity, timestamp
                 self._size = self._arrived = self.events = 0
                 self._sizes_are_true = True
                 self._header = header
                 self._state = _WAITING
-                self._looked_at = time.time()
-                self._look_at = self._looked_at + _LOOK_SECONDS
+                self._looked_at, self._look_at = now, now + _LOOK_SECONDS
         finally:
-            if self._descriptor is not fresh:
+            if not kept:
                 # A signal handler made one meanwhile, or raised.
                 fresh.close()
                 if path is not None:
                     with contextlib.suppress(OSError):
                         os.unlink(path)
-        open_files.opened(self)
+        del old
+        if kept:
+            open_files.opened(self)
 
     def _look(self, now: float, turn: int) -> None:
         """Notice that the file was deleted, moved, renamed, replaced, truncated or written."""
-        self._looked_at = now
-        self._look_at = now + _LOOK_SECONDS
-        self._looked = True
-        if self._fd < 0 or self.path is None:
-            return
+        path, fd = self.path, self._fd
         links = size = -1
-        there = None
-        try:
-            here = os.fstat(self._fd)
-            links, size = here.st_nlink, here.st_size
-            ours = identity(here) == self._identity
-            if ours:
-                there = identity(os.stat(self.path))
-        except OSError as error:
-            if error.errno is None:
-                raise  # by a signal handler
-            if error.errno not in _GONE_ERRNOS:
-                return
-            ours = error.errno != errno.EBADF
+        there, ours = self._identity, True
+        if fd >= 0 and path is not None:
+            try:
+                here = os.fstat(fd)
+                links, size = here.st_nlink, here.st_size
+                ours = identity(here) == self._identity
+                if ours:
+                    there = None
+                    there = identity(os.stat(path))
+            except OSError as error:
+                if error.errno is None:
+                    raise  # by a signal handler
+                if error.errno == errno.EBADF:
+                    ours = False
+                elif error.errno not in _GONE_ERRNOS:
+                    there = self._identity  # The disk does not say.
         if self._turn != turn:
-            return
+            return  # A signal handler was here, and looked for itself.
+        # Only now: until the look is done, it is due.
+        self._looked_at, self._look_at, self._looked = now, now + _LOOK_SECONDS, True
         if not ours:
-            self._disown()
+            self._disown(turn)
         elif there != self._identity:
-            self._lose_sight(self._went_away(deleted=links == 0))
-        elif self._state is _READY and size != self._size:
-            self._changed_size(size)
+            # Before any call: what a handler logs from here on goes to the next file.
+            self._state = _GONE
+            self._turn = turn = turn + 1
+            events = self.events
+            self._reports.gone(_went_away(path, events, deleted=links == 0))
+            self._let_go(_GONE, turn, forget=True)
         elif self._state is _WAITING and self._arrived:
             self._state = _BUSY  # The beginning of a record is in the file: is it still?
+        elif self._state is not _BUSY and size not in (-1, self._size):
+            self._changed_size(size, turn)
 
-    def _changed_size(self, size: int) -> None:
+    def _changed_size(self, size: int, turn: int) -> None:
         if not self._sizes_are_true:
             return
         how = "truncated" if size < self._size else "written to"
         self._lose_sight(
             f"{self.path} was {how} by another program, so TensorBoard may not read what is in it "
-            f"({counted(self.events)})"
+            f"({counted(self.events)})",
+            turn,
         )
 
-    def _went_away(self, *, deleted: bool = False) -> str:
-        if deleted:
-            return f"{self.path} was deleted, and with it {counted(self.events)}"
-        return (
-            f"{self.path} is no longer there: it was deleted, moved, renamed or replaced, and with "
-            f"it {counted(self.events)}"
-        )
-
-    def _lose_sight(self, reason: str) -> None:
+    def _lose_sight(self, reason: str, turn: int) -> None:
         """Be without a file until `on_look` was called; what is under way goes to the next one."""
-        self._forget_file()
-        self._become(_GONE)
-        self._looked = True
-        self._reports.gone(reason)
+        if self._let_go(_GONE, turn, forget=True):
+            self._reports.gone(reason)
 
-    def _forget_file(self) -> None:
-        self._take_turn()
-        self._header = None
-        self._arrived = 0
-        self.path = None
-        if self._state in (_READY, _BUSY):
-            self._state = _WAITING
-        self._close_descriptor(quietly=True)
+    def _disown(self, turn: int) -> None:
+        """Somebody closed our descriptor; its number may be another file's by now."""
+        self._let_go(_WAITING, turn)
+
+    def _let_go(
+        self, state: State, turn: int, *, forget: bool = False, quietly: bool = True
+    ) -> bool:
+        """Be in `state` without a descriptor, or do nothing if the turn is over.
+
+        The descriptor is closed only if it still is ours. `forget` is whether the file is done with
+        as well.
+        """
+        empty = Descriptor()
+        if self._turn != turn:
+            return False
+        self._turn += 1
+        self._state = state
+        self._looked |= state is _GONE
+        descriptor, self._descriptor, self._fd = self._descriptor, empty, -1
+        if forget:
+            self.path = self._header = None
+            self._arrived = 0
+        open_files.closed(self)
+        try:
+            descriptor.close()
+        except OSError as error:
+            if error.errno is None:
+                raise  # by a signal handler
+            if not quietly:
+                self._reports.closed_badly(self.path, error)
+        return True
 
     def _refused(self, error: OSError, turn: int) -> bool:
         """Note what the disk said, unless a handler was here; tell whether to go on at once."""
@@ -494,13 +519,13 @@ class EventFile:
             raise error  # Not the disk's: a signal handler raised it, TimeoutError for example.
         if self._turn != turn:
             return True
-        self._state = _NEW if self.path is None else _WAITING
         if error.errno == errno.EBADF:
-            self._disown()
+            self._disown(turn)
             return True
         if error.errno in _GONE_ERRNOS and self._fd >= 0:
-            self._lose_sight(self._went_away())
+            self._lose_sight(_went_away(self.path, self.events), turn)
             return True
+        self._state = _NEW if self.path is None else _WAITING
         self._reports.refused(
             self._place(), error.errno, self._count_waiting(), backlog.limit_in_words()
         )
@@ -521,25 +546,6 @@ class EventFile:
     def _place(self) -> str:
         return self.path or self.directory
 
-    def _disown(self) -> None:
-        """Somebody closed our descriptor; its number may be another file's by now."""
-        if self._state in (_READY, _BUSY):
-            self._become(_WAITING)
-        self._close_descriptor(quietly=True)
-
-    def _close_descriptor(self, *, quietly: bool = False) -> None:
-        """Be without a descriptor; it is closed only if it is ours."""
-        descriptor, self._fd = self._descriptor, -1
-        self._descriptor = Descriptor()
-        open_files.closed(self)
-        try:
-            descriptor.close()
-        except OSError as error:
-            if error.errno is None:
-                raise  # by a signal handler
-            if not quietly:
-                self._reports.closed_badly(self.path, error)
-
     def _tell(self) -> None:
         """Say what happened, without the lock: all of this may run other code."""
         if self._looked:
@@ -549,7 +555,7 @@ class EventFile:
         if self._state is _GONE:
             with self.lock:
                 if self._state is _GONE:
-                    self._become(_NEW)
+                    self._let_go(_NEW, self._take_turn(), forget=True)
                     self._reports.try_at_once()
                     self._advance(time.time())
         while self._reports.news:
@@ -558,6 +564,15 @@ class EventFile:
             except IndexError:
                 return  # Another thread tells it.
             warn(WriteErrorWarning, message)
+
+
+def _went_away(path: str | None, events: int, *, deleted: bool = False) -> str:
+    if deleted:
+        return f"{path} was deleted, and with it {counted(events)}"
+    return (
+        f"{path} is no longer there: it was deleted, moved, renamed or replaced, and with it "
+        f"{counted(events)}"
+    )
 
 
 class SilentFile(EventFile):

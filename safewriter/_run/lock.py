@@ -105,22 +105,27 @@ class RunLock:
         while True:
             if not self._descriptor.is_ours():
                 self._descriptor = _opened(folder)
+            number = self._descriptor.number
+            if number < 0:
+                continue  # A signal handler closed the run in between.
             try:
-                fcntl.flock(self._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 self._descriptor.close()
                 if error.errno in _HELD:
                     raise HeldError from None
-                raise
+                if error.errno != errno.EBADF:
+                    raise
             if self.is_there():
                 return
             self._descriptor.close()  # It was deleted or replaced meanwhile.
 
     def release(self, status: str) -> None:
         """Write the run's end into the record, if it still is ours, and let go of the lock."""
-        if self._session is not None:
-            self._session.update(end=time.time(), status=status)
-            self._write()
+        session = self._session
+        if session is not None:
+            session.update(end=time.time(), status=status)
+            self._write(session)
             self._session = None
         with contextlib.suppress(OSError):
             self._descriptor.close()
@@ -157,8 +162,9 @@ class RunLock:
 
     def _write_start(self) -> None:
         process = this_process()
-        if self._session is None:
-            self._session = {
+        session = self._session
+        if session is None:
+            session = {
                 "token": process.token,
                 "pid": process.pid,
                 "host": process.host,
@@ -170,21 +176,20 @@ class RunLock:
                 "end": None,
                 "status": "running",
             }
-        self._write(begins=True)
+            self._session = session
+        self._write(session, begins=True)
 
-    def _write(self, *, begins: bool = False) -> None:
+    def _write(self, session: Record, *, begins: bool = False) -> None:
         # Nothing of the run depends on its record: where it cannot be written, training goes on.
-        assert self._session is not None
         with contextlib.suppress(OSError):
             record = read_record(self.directory) or {"sessions": []}
-            sessions = [session for session in record["sessions"] if session]
-            mine = self._session["token"]
-            if sessions and sessions[-1].get("token") == mine:
+            sessions = [each for each in record["sessions"] if each]
+            if sessions and sessions[-1].get("token") == session["token"]:
                 # This process closed the run and opens it again: it is one session.
-                self._session["start"] = sessions[-1].get("start", self._session["start"])
-                sessions[-1] = self._session
+                session["start"] = sessions[-1].get("start", session["start"])
+                sessions[-1] = session
             elif begins:
-                sessions.append(self._session)
+                sessions.append(session)
             else:
                 return  # Another process took the directory over, and the record is its own.
             write_record(

@@ -159,33 +159,31 @@ class Run:
 
         Raises :class:`HeldError` if another process holds the lock, and :class:`RunDirectoryError`.
         """
-        if self.phase is Phase.OPEN:
-            return []
-        if _lifecycle.exited() and self.generation:
-            # Nothing would close it again. Its event files open by themselves.
-            self.generation += 1
-            return []
         notices: list[Notice] = []
-        if self.phase is Phase.CLOSED:
+        while self.phase is not Phase.OPEN:
+            if _lifecycle.exited() and self.generation:
+                # Nothing would close it again. Its event files open by themselves.
+                self.generation += 1
+                break
             self.phase = Phase.OPENING
-        _lifecycle.opened(self)
-        if self.place.is_local:
-            if self._claims:
-                self._go_to(claim_name(self._directory))
-                self._claims = False
-            # Before it is locked: whoever asks again finds this run, not a lock of its own.
-            known[real(self._directory)] = self
-            with explained(self._directory):
-                os.makedirs(self._directory, exist_ok=True)
-                notices = self._lock.acquire()
-        self.open_anyway()
+            _lifecycle.opened(self)
+            if self.place.is_local:
+                if self._claims:
+                    self._go_to(claim_name(self._directory))
+                    self._claims = False
+                # Before it is locked: whoever asks again finds this run, not a lock of its own.
+                known[real(self._directory)] = self
+                with explained(self._directory):
+                    os.makedirs(self._directory, exist_ok=True)
+                    notices += self._lock.acquire()
+            if self.phase is Phase.OPENING:  # Else a signal handler closed it meanwhile.
+                self.open_anyway()
         return notices
 
     def open_anyway(self) -> None:
         """Be open, although the directory may be neither made nor locked: its events wait."""
-        if self.phase is not Phase.OPEN:
-            # Its files may have been closed for the present generation.
-            self.generation += 1
+        # Its files may have been closed for the present generation.
+        self.generation += 1
         self.phase = Phase.OPEN
         _closed.pop(self, None)
         known[real(self._directory)] = self
@@ -285,9 +283,11 @@ class Run:
 
     def finish_closing(self, *, look: bool = True) -> None:
         """Close what is marked. Without ``state_lock``, and again if it was interrupted."""
-        if self.phase is not Phase.CLOSING or self._process is not this_process():
+        mine = self._process is this_process()
+        with _lifecycle.state_lock:
+            phase, generation = self.phase, self.generation
+        if phase is not Phase.CLOSING or not mine:
             return
-        generation = self.generation
         # All of it, even where a warning is an exception.
         with contextlib.ExitStack() as stack:
             stack.callback(self._tell_if_empty)

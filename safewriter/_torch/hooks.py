@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from types import CodeType
 from typing import Any
 
 import torch.utils.tensorboard.writer as _module
@@ -81,6 +82,6 @@ def hooked(name: str) -> bool:
     return getattr(SummaryWriter, name) is not _OWN.get(name)
 
 
-def is_add_hparams(code: object) -> bool:
-    """Tell whether a code object is that of torch's own ``add_hparams``."""
-    return getattr(_OWN.get("add_hparams"), "__code__", None) is code
+def is_add_hparams(code: CodeType) -> bool:
+    """Tell whether a code object is that of torch's own ``add_hparams``, be it hooked or not."""
+    return code.co_name == "add_hparams" and code.co_filename == torch_writer.__file__
