@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from safewriter._cli.ls import add_ls_parser
 from safewriter._listing import list_runs
-from safewriter.cli_ls import add_ls_parser
 from tests.doctor.situations import START, histogram, name, scalars, write
 from tests.support import run_python
 from tests.support.event_bytes import version_record

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from safewriter.cli_doctor import add_doctor_parser
+from safewriter._cli.doctor import add_doctor_parser
 from safewriter.doctor import CODES, check
 from tests.doctor.situations import SITUATIONS, START, name, scalars, write
 from tests.support import run_python
@@ -179,7 +179,7 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     healthy(tmp_path)
     script = """
         import argparse, sys
-        from safewriter.cli_doctor import add_doctor_parser
+        from safewriter._cli.doctor import add_doctor_parser
         parser = argparse.ArgumentParser()
         add_doctor_parser(parser.add_subparsers())
         options = parser.parse_args(["doctor", sys.argv[1]])
@@ -195,7 +195,7 @@ def test_a_large_tree_has_a_progress_bar(tmp_path: Path) -> None:
         healthy(tmp_path, f"run-{number:02}")
     script = """
         import os, pty, sys
-        from safewriter.cli_doctor import add_doctor_parser
+        from safewriter._cli.doctor import add_doctor_parser
         import argparse
         parser = argparse.ArgumentParser()
         add_doctor_parser(parser.add_subparsers())

@@ -42,8 +42,8 @@ def add_ls_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run_ls(options: argparse.Namespace) -> int:
     """Carry out the command and return its exit status."""
+    from safewriter._cli.console import print_json, progress_bar
     from safewriter._listing import list_runs
-    from safewriter._terminal import print_json, progress_bar
     from safewriter.doctor._finding import printable
 
     logdir = options.logdir
@@ -67,7 +67,7 @@ def _print(logdir: str, runs: list[Run]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from safewriter._terminal import console, safe
+    from safewriter._cli.console import console, safe
     from safewriter.doctor._finding import printable
 
     if not runs:

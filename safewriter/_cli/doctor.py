@@ -66,7 +66,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from safewriter._terminal import progress_bar
+    from safewriter._cli.console import progress_bar
     from safewriter.doctor import check, repair
 
     select, ignore = _codes(options.select), _codes(options.ignore)
@@ -110,7 +110,7 @@ def _codes(given: Iterable[str]) -> list[str]:
 
 def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
     from safewriter import __version__
-    from safewriter._terminal import print_json
+    from safewriter._cli.console import print_json
     from safewriter.doctor._finding import printable
 
     document: dict[str, Any] = {
@@ -132,7 +132,7 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
     from rich.rule import Rule
     from rich.text import Text
 
-    from safewriter._terminal import console, safe
+    from safewriter._cli.console import console, safe
     from safewriter.doctor._finding import listing, printable
 
     out = console()
@@ -161,7 +161,7 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
 
 
 def _print_summary(findings: list[Finding]) -> None:
-    from safewriter._terminal import console
+    from safewriter._cli.console import console
 
     if not findings:
         console().print("[bold green]Nothing found.[/]")
@@ -180,7 +180,7 @@ def _print_finding(finding: Finding) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from safewriter._terminal import console, safe
+    from safewriter._cli.console import console, safe
     from safewriter.doctor._finding import printable
 
     out = console()
@@ -203,7 +203,7 @@ def _print_finding(finding: Finding) -> None:
 def _action(action: Action) -> Text:
     from rich.text import Text
 
-    from safewriter._terminal import safe
+    from safewriter._cli.console import safe
     from safewriter.doctor._finding import printable
 
     files = ", ".join(printable(name) for name in action.files)
@@ -225,7 +225,7 @@ def _action(action: Action) -> Text:
 
 
 def _explain(wanted: str) -> int:
-    from safewriter._terminal import console
+    from safewriter._cli.console import console
     from safewriter.doctor import CODES
 
     if not wanted:
@@ -246,7 +246,7 @@ def _explain(wanted: str) -> int:
 def _print_code(code: Code) -> None:
     from rich.table import Table
 
-    from safewriter._terminal import console
+    from safewriter._cli.console import console
 
     console().print(f"[{_COLOURS[code.severity]}]{code.code}[/] [bold]{code.title}[/]")
     rows = Table.grid(padding=(0, 1))
