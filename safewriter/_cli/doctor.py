@@ -111,7 +111,7 @@ def _codes(given: Iterable[str]) -> list[str]:
 def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
     from safewriter import __version__
     from safewriter._cli.console import print_json
-    from safewriter.doctor._finding import printable
+    from safewriter.runs._names import printable
 
     document: dict[str, Any] = {
         "schema": JSON_VERSION,
@@ -133,7 +133,8 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
     from rich.text import Text
 
     from safewriter._cli.console import console, safe
-    from safewriter.doctor._finding import listing, printable
+    from safewriter.doctor._finding import listing
+    from safewriter.runs._names import printable
 
     out = console()
     out.print(Rule(Text(safe(printable(logdir))), style="dim"))
@@ -181,7 +182,7 @@ def _print_finding(finding: Finding) -> None:
     from rich.text import Text
 
     from safewriter._cli.console import console, safe
-    from safewriter.doctor._finding import printable
+    from safewriter.runs._names import printable
 
     out = console()
     head = Text(f"{finding.code} ", style=_COLOURS[finding.severity])
@@ -204,7 +205,7 @@ def _action(action: Action) -> Text:
     from rich.text import Text
 
     from safewriter._cli.console import safe
-    from safewriter.doctor._finding import printable
+    from safewriter.runs._names import printable
 
     files = ", ".join(printable(name) for name in action.files)
     verb = {

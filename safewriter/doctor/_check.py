@@ -9,16 +9,17 @@ from pathlib import Path
 from safewriter.doctor._bytes import check_bytes, stray
 from safewriter.doctor._codes import CODES
 from safewriter.doctor._data import check_data
-from safewriter.doctor._finding import Finding, printable
+from safewriter.doctor._finding import Finding
 from safewriter.doctor._journal import check_journal
 from safewriter.doctor._logdir import check_logdir, no_event_files
 from safewriter.doctor._order import check_order
 from safewriter.doctor._scan import RunScan, scan_run
 from safewriter.doctor._server import check_server
 from safewriter.doctor._status import check_status
-from safewriter.doctor._tree import Tree
-from safewriter.doctor._user import User
-from safewriter.doctor._walk import Directory, walk
+from safewriter.doctor._tree import Tree, check_name
+from safewriter.runs._names import printable
+from safewriter.runs._user import User
+from safewriter.runs._walk import Directory, walk
 
 Progress = Callable[[int, int], None]
 """Called with the number of directories that were read, and of all."""
@@ -90,7 +91,12 @@ def _check(
     findings: list[Finding] = []
     if other_user:
         findings += _barriers(top, user)
-    directories = list(walk(top, user, findings))
+    directories: list[Directory] = []
+    for met in walk(top, user):
+        if isinstance(met, Directory):
+            directories.append(met)
+        else:
+            findings.append(check_name(met))
     runs = [directory for directory in directories if directory.files or directory.strays]
     if not runs and not findings:
         others = sum(directory.others for directory in directories)

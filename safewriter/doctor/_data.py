@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural, printable
+from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural
 from safewriter.doctor._scan import RunScan
 from safewriter.doctor._tags import Tag
+from safewriter.runs._names import printable
 
 Tags = list[tuple[str, Tag]]
 

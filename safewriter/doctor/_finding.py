@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safewriter.doctor._codes import CODES, Severity
+from safewriter.runs._names import printable
 
 MAX_EXAMPLES = 5
 """A finding names at most so many tags, files or runs; it counts them all."""
@@ -76,11 +76,6 @@ class Finding:
             "cure": self.cure,
             "fixable": self.fixable,
         }
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path that any terminal and JSON take: a byte that is not UTF-8 becomes ``\xff``."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
 def plural(count: int, noun: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safewriter._listing import list_runs
 from safewriter.doctor import CODES, check, repair
+from safewriter.runs import list_runs
 from tests.doctor.situations import START, histogram, name, scalars, session_start, write
 from tests.support import event_files, run_python
 from tests.support.event_bytes import frame, version_record
