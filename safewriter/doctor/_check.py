@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from safewriter.doctor._bytes import check_bytes, stray
-from safewriter.doctor._codes import CODES
-from safewriter.doctor._data import check_data
+from safewriter.doctor._check_file import check_bytes, stray
+from safewriter.doctor._check_files import check_order
+from safewriter.doctor._check_logdir import check_logdir, no_event_files
+from safewriter.doctor._check_server import check_server
+from safewriter.doctor._check_status import check_status
+from safewriter.doctor._check_tags import check_tags
+from safewriter.doctor._check_tree import Tree, check_name
 from safewriter.doctor._finding import Finding
 from safewriter.doctor._journal import check_journal
-from safewriter.doctor._logdir import check_logdir, no_event_files
-from safewriter.doctor._order import check_order
+from safewriter.doctor._rules import CODES
 from safewriter.doctor._scan import RunScan, scan_run
-from safewriter.doctor._server import check_server
-from safewriter.doctor._status import check_status
-from safewriter.doctor._tree import Tree, check_name
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
 from safewriter.runs._walk import Directory, walk
@@ -123,7 +123,7 @@ def _check_run(directory: Directory, tree: Tree) -> Iterator[Finding]:
         yield stray(path, run.name, "is no event file of the run by its name")
     yield from check_bytes(run)
     yield from check_order(run)
-    yield from check_data(run)
+    yield from check_tags(run)
     yield from check_status(run)
     yield from check_journal(run)
     tree.add(run)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._codes import CODES, Severity
+from safewriter.doctor._rules import CODES, Severity
 from safewriter.runs._names import printable
 
 MAX_EXAMPLES = 5

@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 
 from safewriter._run.directory import HIDDEN
 from safewriter.doctor import _journal
-from safewriter.doctor._bytes import check_bytes
 from safewriter.doctor._check import Progress, check, wanted_codes
+from safewriter.doctor._check_file import check_bytes
+from safewriter.doctor._check_files import check_order
 from safewriter.doctor._finding import Finding
-from safewriter.doctor._order import check_order
 from safewriter.doctor._rewrite import rewrite
 from safewriter.doctor._scan import FileScan, RunScan, scan_run
 from safewriter.events import RunStatus, run_record, run_status
