@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from safewriter.doctor import Action, Code, Finding
+    from safewriter.doctor import Action, Finding, Rule
 
 JSON_VERSION = 1
 
@@ -129,7 +129,7 @@ def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
 
 
 def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: bool) -> None:
-    from rich.rule import Rule
+    from rich.rule import Rule as Line
     from rich.text import Text
 
     from safewriter._cli.console import console, safe
@@ -137,7 +137,7 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
     from safewriter.runs._names import printable
 
     out = console()
-    out.print(Rule(Text(safe(printable(logdir))), style="dim"))
+    out.print(Line(Text(safe(printable(logdir))), style="dim"))
     for action in actions:
         out.print(_action(action))
     if any(action.done for action in actions):
@@ -227,34 +227,34 @@ def _action(action: Action) -> Text:
 
 def _explain(wanted: str) -> int:
     from safewriter._cli.console import console
-    from safewriter.doctor import CODES
+    from safewriter.doctor import RULES
 
     if not wanted:
         from rich.table import Table
 
         table = Table("code", "severity", "finding", box=None)
-        for code in CODES.values():
-            table.add_row(code.code, f"[{_COLOURS[code.severity]}]{code.severity}[/]", code.title)
+        for rule in RULES.values():
+            table.add_row(rule.code, f"[{_COLOURS[rule.severity]}]{rule.severity}[/]", rule.title)
         console().print(table)
         return 0
-    known = CODES.get(wanted.upper())
+    known = RULES.get(wanted.upper())
     if known is None:
         return _fail(f"there is no code {wanted!r}; --explain alone lists all of them")
-    _print_code(known)
+    _print_rule(known)
     return 0
 
 
-def _print_code(code: Code) -> None:
+def _print_rule(rule: Rule) -> None:
     from rich.table import Table
 
     from safewriter._cli.console import console
 
-    console().print(f"[{_COLOURS[code.severity]}]{code.code}[/] [bold]{code.title}[/]")
+    console().print(f"[{_COLOURS[rule.severity]}]{rule.code}[/] [bold]{rule.title}[/]")
     rows = Table.grid(padding=(0, 1))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
-    rows.add_row("severity", code.severity)
-    rows.add_row("TensorBoard", code.fast)
-    rows.add_row("--load_fast=false", code.python)
-    rows.add_row("cure", code.cure)
+    rows.add_row("severity", rule.severity)
+    rows.add_row("TensorBoard", rule.fast)
+    rows.add_row("--load_fast=false", rule.python)
+    rows.add_row("cure", rule.cure)
     console().print(rows)

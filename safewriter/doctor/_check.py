@@ -15,7 +15,7 @@ from safewriter.doctor._check_tags import check_tags
 from safewriter.doctor._check_tree import Tree, check_name
 from safewriter.doctor._finding import Finding
 from safewriter.doctor._journal import check_journal
-from safewriter.doctor._rules import CODES
+from safewriter.doctor._rules import RULES
 from safewriter.doctor._scan import RunScan, scan_run
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
@@ -73,13 +73,13 @@ def wanted_codes(select: Iterable[str], ignore: Iterable[str]) -> set[str]:
     def matching(beginnings: Iterable[str]) -> set[str]:
         codes = set()
         for beginning in beginnings:
-            found = {code for code in CODES if beginning and code.startswith(beginning.upper())}
+            found = {code for code in RULES if beginning and code.startswith(beginning.upper())}
             if not found:
                 raise ValueError(f"no code begins with {beginning!r}; --explain lists all codes")
             codes |= found
         return codes
 
-    return (matching(select) or set(CODES)) - matching(ignore)
+    return (matching(select) or set(RULES)) - matching(ignore)
 
 
 def _check(
