@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     )
     from safewriter._patch import patch, unpatch
     from safewriter._writer import SafeSummaryWriter
+    from safewriter.runs import list_runs
 
-    from . import doctor, events
+    from . import doctor, events, runs
 
 # Loaded on first use: importing torch's writer early would come before the import hooks of
 # trackers, and the command line has no use for torch.
 _ROOMS = {
     "SafeSummaryWriter": "_writer",
+    "list_runs": "runs",
     "patch": "_patch",
     "unpatch": "_patch",
 }
@@ -61,7 +63,9 @@ __all__ = [
     "WriteErrorWarning",
     "doctor",
     "events",
+    "list_runs",
     "patch",
+    "runs",
     "unpatch",
 ]
 
@@ -71,7 +75,7 @@ if not TYPE_CHECKING:  # A type checker would take any name for one of ours.
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name in ("doctor", "events"):
+        if name in ("doctor", "events", "runs"):
             return import_module(f".{name}", __name__)
         value = getattr(import_module(f".{_ROOMS.get(name, '_errors')}", __name__), name)
         globals()[name] = value

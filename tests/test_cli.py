@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safewriter.cli import main
+from safewriter._cli.main import main
 from tests.support import read_runs, run_python
 
 pytest_plugins = ["tests.programs.fixtures"]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from safewriter._listing import list_runs
-from safewriter.cli_ls import add_ls_parser
+import safewriter
+from safewriter._cli.ls import add_ls_parser
+from safewriter.runs import list_runs
 from tests.doctor.situations import START, histogram, name, scalars, write
 from tests.support import run_python
 from tests.support.event_bytes import version_record
@@ -39,6 +40,30 @@ def test_what_is_listed_of_a_run(tmp_path: Path) -> None:
     assert (run.started, run.duration) == (START, 20.0)
     assert (run.events, run.tags, run.last_step) == (11, 2, 20)
     assert run.size == path.stat().st_size
+
+
+def test_neither_the_doctor_nor_torch_is_imported(tmp_path: Path) -> None:
+    """Listing runs waits for nothing that it does not need."""
+    write(tmp_path / "run", version_record(START), scalars("a", range(3)))
+    script = """
+        import sys
+        from safewriter._cli.main import main
+        assert main(["ls", sys.argv[1]]) == 0
+        assert not {"safewriter.doctor", "torch"} & set(sys.modules)
+    """
+    assert "run" in run_python(script, args=[tmp_path], check=True).stdout
+
+
+def test_the_list_in_python(tmp_path: Path) -> None:
+    """``safewriter.list_runs`` is the function of ``safewriter.runs``; ``progress`` counts runs."""
+    write(tmp_path / "a", version_record(START), scalars("a", range(3)))
+    seen: list[tuple[int, int]] = []
+    (run,) = safewriter.list_runs(tmp_path, progress=lambda *counts: seen.append(counts))
+    assert isinstance(run, safewriter.runs.Run)
+    assert safewriter.list_runs is safewriter.runs.list_runs
+    assert seen == [(0, 1), (1, 1)]
+    with pytest.raises(FileNotFoundError):
+        safewriter.list_runs(tmp_path / "missing")
 
 
 def test_a_run_of_safewriter_has_its_command_line(tmp_path: Path) -> None:

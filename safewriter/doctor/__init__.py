@@ -4,8 +4,8 @@
 """
 
 from safewriter.doctor._check import check
-from safewriter.doctor._codes import CODES, Code, Severity
 from safewriter.doctor._finding import Finding
 from safewriter.doctor._repair import Action, repair
+from safewriter.doctor._rules import RULES, Rule, Severity
 
-__all__ = ["CODES", "Action", "Code", "Finding", "Severity", "check", "repair"]
+__all__ = ["RULES", "Action", "Finding", "Rule", "Severity", "check", "repair"]

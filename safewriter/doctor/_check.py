@@ -6,19 +6,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from safewriter.doctor._bytes import check_bytes, stray
-from safewriter.doctor._codes import CODES
-from safewriter.doctor._data import check_data
-from safewriter.doctor._finding import Finding, printable
+from safewriter.doctor._check_file import check_bytes, stray
+from safewriter.doctor._check_files import check_order
+from safewriter.doctor._check_logdir import check_logdir, no_event_files
+from safewriter.doctor._check_server import check_server
+from safewriter.doctor._check_status import check_status
+from safewriter.doctor._check_tags import check_tags
+from safewriter.doctor._check_tree import Tree, check_name
+from safewriter.doctor._finding import Finding
 from safewriter.doctor._journal import check_journal
-from safewriter.doctor._logdir import check_logdir, no_event_files
-from safewriter.doctor._order import check_order
+from safewriter.doctor._rules import RULES
 from safewriter.doctor._scan import RunScan, scan_run
-from safewriter.doctor._server import check_server
-from safewriter.doctor._status import check_status
-from safewriter.doctor._tree import Tree
-from safewriter.doctor._user import User
-from safewriter.doctor._walk import Directory, walk
+from safewriter.runs._names import printable
+from safewriter.runs._user import User
+from safewriter.runs._walk import Directory, walk
 
 Progress = Callable[[int, int], None]
 """Called with the number of directories that were read, and of all."""
@@ -72,13 +73,13 @@ def wanted_codes(select: Iterable[str], ignore: Iterable[str]) -> set[str]:
     def matching(beginnings: Iterable[str]) -> set[str]:
         codes = set()
         for beginning in beginnings:
-            found = {code for code in CODES if beginning and code.startswith(beginning.upper())}
+            found = {code for code in RULES if beginning and code.startswith(beginning.upper())}
             if not found:
                 raise ValueError(f"no code begins with {beginning!r}; --explain lists all codes")
             codes |= found
         return codes
 
-    return (matching(select) or set(CODES)) - matching(ignore)
+    return (matching(select) or set(RULES)) - matching(ignore)
 
 
 def _check(
@@ -90,7 +91,12 @@ def _check(
     findings: list[Finding] = []
     if other_user:
         findings += _barriers(top, user)
-    directories = list(walk(top, user, findings))
+    directories: list[Directory] = []
+    for met in walk(top, user):
+        if isinstance(met, Directory):
+            directories.append(met)
+        else:
+            findings.append(check_name(met))
     runs = [directory for directory in directories if directory.files or directory.strays]
     if not runs and not findings:
         others = sum(directory.others for directory in directories)
@@ -117,7 +123,7 @@ def _check_run(directory: Directory, tree: Tree) -> Iterator[Finding]:
         yield stray(path, run.name, "is no event file of the run by its name")
     yield from check_bytes(run)
     yield from check_order(run)
-    yield from check_data(run)
+    yield from check_tags(run)
     yield from check_status(run)
     yield from check_journal(run)
     tree.add(run)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._codes import CODES, Severity
+from safewriter.doctor._rules import RULES, Severity
+from safewriter.runs._names import printable
 
 MAX_EXAMPLES = 5
 """A finding names at most so many tags, files or runs; it counts them all."""
@@ -19,14 +19,14 @@ class Finding:
     """One thing that is wrong with a log directory.
 
     Attributes:
-        code: such as ``"SW206"``; the key into `CODES`.
+        code: such as ``"SW206"``; the key into `RULES`.
         message: what was found here, in one sentence.
         path: the file or directory it is about, absolute.
         run: the run as TensorBoard names it (its path below the log directory, ``"."`` for the log
             directory itself), or None if the finding is not about one run.
         evidence: what was measured: offsets in bytes, steps, counts, wall times in seconds since
             1970. Its keys are listed for each code in the documentation. JSON types only.
-        cure: what to do about this one; by default the code's.
+        cure: what to do about this one; by default the rule's.
         fixable: whether ``--fix`` cures it.
     """
 
@@ -40,27 +40,27 @@ class Finding:
 
     def __post_init__(self) -> None:
         if not self.cure:
-            object.__setattr__(self, "cure", CODES[self.code].cure)
+            object.__setattr__(self, "cure", RULES[self.code].cure)
 
     @property
     def severity(self) -> Severity:
         """How bad it is: ``"error"`` (data are hidden or wrong), ``"warning"`` or ``"note"``."""
-        return CODES[self.code].severity
+        return RULES[self.code].severity
 
     @property
     def title(self) -> str:
-        """The code's name in words."""
-        return CODES[self.code].title
+        """The rule's name in words."""
+        return RULES[self.code].title
 
     @property
     def fast(self) -> str:
         """What TensorBoard's default reader makes of it."""
-        return CODES[self.code].fast
+        return RULES[self.code].fast
 
     @property
     def python(self) -> str:
         """What TensorBoard makes of it with ``--load_fast=false``."""
-        return CODES[self.code].python
+        return RULES[self.code].python
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding as in the JSON schema of the documentation."""
@@ -76,11 +76,6 @@ class Finding:
             "cure": self.cure,
             "fixable": self.fixable,
         }
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path that any terminal and JSON take: a byte that is not UTF-8 becomes ``\xff``."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
 def plural(count: int, noun: str) -> str:

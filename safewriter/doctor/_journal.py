@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from safewriter._run.record import HIDDEN
-from safewriter.doctor._finding import Finding, printable
+from safewriter.doctor._finding import Finding
 from safewriter.doctor._scan import RunScan
-from safewriter.doctor._walk import MARK
+from safewriter.runs._names import printable
+from safewriter.runs._walk import MARK
 
 _JOURNAL = "repair.json"
 _NEW = "repair.tmp"

@@ -13,15 +13,16 @@ from filelock import FileLock, Timeout
 
 from safewriter._run.record import HIDDEN
 from safewriter.doctor import _journal
-from safewriter.doctor._bytes import check_bytes
 from safewriter.doctor._check import Progress, check, wanted_codes
-from safewriter.doctor._finding import Finding, printable
-from safewriter.doctor._order import check_order
+from safewriter.doctor._check_file import check_bytes
+from safewriter.doctor._check_files import check_order
+from safewriter.doctor._finding import Finding
 from safewriter.doctor._rewrite import rewrite
 from safewriter.doctor._scan import FileScan, RunScan, scan_run
-from safewriter.doctor._user import User
-from safewriter.doctor._walk import Directory, walk
 from safewriter.events import RunStatus, run_record, run_status
+from safewriter.runs._names import printable
+from safewriter.runs._user import User
+from safewriter.runs._walk import Directory, walk
 
 _REWRITTEN = {"SW204", "SW205", "SW206", "SW207", "SW208", "SW209"}
 _MERGED = {"SW301", "SW302"}
@@ -93,8 +94,8 @@ def repair(
     broken = {finding.run for finding in findings if finding.fixable and finding.code in wanted}
     top = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
     actions: list[Action] = []
-    for directory in list(walk(top, User.current(), [])):
-        if directory.name in broken:
+    for directory in list(walk(top, User.current())):
+        if isinstance(directory, Directory) and directory.name in broken:
             actions += _repair_run(directory, wanted, dry_run)
     return actions
 
@@ -130,7 +131,8 @@ def _repair_locked(directory: Directory, wanted: set[str]) -> Iterator[Action]:
         )
     # Records that come to light from behind a fault can show that the order is wrong as well.
     for _ in range(_MAX_ROUNDS):
-        now = next(walk(directory.path, User.current(), []))
+        tree = walk(directory.path, User.current())
+        now = next(met for met in tree if isinstance(met, Directory))
         actions = [_carry_out(action) for action in _plan(now, wanted)]
         yield from actions
         if not any(action.done for action in actions):

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tensorboard.compat.proto import event_pb2
 
-from safewriter._tfrecord import frame
+from safewriter._tfrecord import FILE_VERSION, frame
 from safewriter.events import Verdict, read_records
 
 _READABLE = (Verdict.OK, Verdict.BEHIND_FAULT)
@@ -72,4 +72,4 @@ def _is_version(data: bytes) -> bool:
 
 
 def _version(wall: float) -> bytes:
-    return bytes(event_pb2.Event(wall_time=wall, file_version="brain.Event:2").SerializeToString())
+    return bytes(event_pb2.Event(wall_time=wall, file_version=FILE_VERSION).SerializeToString())

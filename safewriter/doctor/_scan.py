@@ -10,6 +10,7 @@ from typing import Any
 
 from tensorboard.compat.proto import event_pb2
 
+from safewriter._tfrecord import FRAMING
 from safewriter.doctor._tags import Tag, add_value
 from safewriter.events import Record, Verdict
 from safewriter.events._events import ScalarDecoder
@@ -117,7 +118,7 @@ def _scan_file(run: RunScan, file: FileScan, index: int, decoder: ScalarDecoder[
             point = decode(data)
             event: Any = None
             if point is None and (event := parse(data)) is None:
-                _fault(file, Record(offset, len(data) + 16, Verdict.UNDECODABLE, b""))
+                _fault(file, Record(offset, len(data) + FRAMING, Verdict.UNDECODABLE, b""))
                 continue
             if file.fault is not None:
                 file.behind += 1

@@ -1,12 +1,4 @@
-"""The records of an event file, and what lies between them when the file is damaged.
-
-An event file is a row of records (the TFRecord format). A record is, in little-endian order,
-
-    uint64 length | uint32 CRC of the length | payload, ``length`` bytes | uint32 CRC of the payload
-
-where a CRC is a CRC-32C, rotated right by 15 bits and increased by 0xa282ead8, and the payload
-a serialised ``tensorboard.Event``.
-"""
+"""The records of an event file, and what lies between them when the file is damaged."""
 
 from __future__ import annotations
 
@@ -27,18 +19,15 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
+from safewriter._tfrecord import FOOTER, FRAMING, HEADER, MASK, is_footer, payload_length
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 StrPath = str | os.PathLike[str]
 
-HEADER = 12  # the length and its CRC
-FRAMING = HEADER + 4  # what a record has around its payload
 _CHUNK = 1 << 20
-# protobuf refuses to parse 2 GiB or more: a longer record is no event, whatever its CRC says.
-_MAX_LENGTH = 2**31 - 1
 _SHORT = 4096
-_MASK_DELTA = 0xA282EAD8
 _UINT32 = struct.Struct("<I")
 _NOT_ZERO = re.compile(rb"[^\0]")
 
@@ -120,20 +109,6 @@ def parse(data: bytes) -> Any | None:
         return None
 
 
-def _masked(crc: int) -> int:
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
-
-
-def _length(header: bytes) -> int | None:
-    """Return the payload length that 12 bytes give, or None if they are no header."""
-    if len(header) < HEADER:
-        return None
-    length, crc = struct.unpack("<QI", header)
-    if length > _MAX_LENGTH or crc != _masked(google_crc32c.value(header[:8])):
-        return None
-    return int(length)
-
-
 class EventFile:
     """One event file, read by chunks, up to the size it had when it was opened."""
 
@@ -171,12 +146,12 @@ class EventFile:
         while offset < self._size:
             self._bytes(offset, HEADER)
             chunk, start = self._chunk, self._chunk_start
-            position, end = offset - start, len(chunk) - 4
+            position, end = offset - start, len(chunk) - FOOTER
             while True:
                 header = chunk[position : position + HEADER]
                 length = lengths.get(header)
                 if length is None:
-                    if (length := _length(header)) is None:
+                    if (length := payload_length(header)) is None:
                         break
                     if len(lengths) >= 4096:
                         lengths.clear()
@@ -186,11 +161,11 @@ class EventFile:
                     break
                 data = chunk[position + HEADER : stop]
                 crc = checksum(data)
-                # _masked, written out: a call more for each record takes a tenth of all the time.
-                if ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF != number(chunk, stop)[0]:
+                # The mask is written out: a call for each record takes a tenth of all the time.
+                if ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF != number(chunk, stop)[0]:
                     break
                 yield start + position, data
-                position = stop + 4
+                position = stop + FOOTER
             offset = start + position
             # The end of the chunk is within this record, or it is faulty, or this is the end.
             if (payload := self._payload(offset)) is not None:
@@ -224,23 +199,22 @@ class EventFile:
 
     def _payload(self, offset: int) -> bytes | None:
         """Return the payload of the intact record at ``offset``, or None if there is none."""
-        length = _length(self._bytes(offset, HEADER))
+        length = payload_length(self._bytes(offset, HEADER))
         if length is None or length + FRAMING > self._size - offset:
             return None
         if length > max(_SHORT, self._patience):
             return None
         if length + FRAMING <= _CHUNK:
             record = self._bytes(offset, length + FRAMING)
-            data, crc = record[HEADER:-4], google_crc32c.value(record[HEADER:-4])
-            stored = record[-4:]
+            data = record[HEADER:-FOOTER]
+            right = is_footer(record[-FOOTER:], google_crc32c.value(data))
         else:  # held in memory as a whole only once it has proved right
             start, stop, crc = offset + HEADER, offset + HEADER + length, 0
             for part in range(start, stop, _CHUNK):
                 crc = google_crc32c.extend(crc, self._read(part, min(_CHUNK, stop - part)))
-            data, stored = b"", self._read(stop, 4)
-            if _masked(crc) == int.from_bytes(stored, "little"):
-                data = self._read(start, length)
-        if _masked(crc) != int.from_bytes(stored, "little") or len(data) != length:
+            right = is_footer(self._read(stop, FOOTER), crc)
+            data = self._read(start, length) if right else b""
+        if not right or len(data) != length:
             self._patience -= length
             return None
         return data
@@ -262,7 +236,7 @@ class EventFile:
         """Return the fault at ``offset``; the next intact record, or the end, is ``following``."""
         header = self._bytes(offset, HEADER)
         room = following - offset
-        length = _length(header)
+        length = payload_length(header)
         if len(header) < HEADER and following >= self._size:
             verdict = Verdict.TORN
         elif not any(header[:room]):
@@ -323,6 +297,7 @@ def _headers_in(block: bytes, remaining: int) -> list[int]:
         length |= octet.astype(np.int64) << (8 * number)
         crc ^= table[octet]
         stored |= place[8 + number][at].astype(np.uint32) << np.uint32(8 * number)
-    masked = (crc >> np.uint32(15) | crc << np.uint32(17)) + np.uint32(_MASK_DELTA)
+    # As `masked` does it, for all of them at once; 32 bits wrap around by themselves.
+    masked = (crc >> np.uint32(15) | crc << np.uint32(17)) + np.uint32(MASK)
     found: list[int] = at[(masked == stored) & (at + length + FRAMING <= remaining)].tolist()
     return found

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from tensorboard.compat.proto import event_pb2, types_pb2
 
 from safewriter._kinds import scalar_value, value_kind
+from safewriter._tfrecord import FRAMING
 
 from ._events import ScalarDecoder, files_of
-from ._records import FRAMING, EventFile, Record, StrPath, Verdict, parse
+from ._records import EventFile, Record, StrPath, Verdict, parse
 
 _FAULTS_KEPT = 1000
 

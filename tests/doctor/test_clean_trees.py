@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from safewriter._listing import list_runs
 from safewriter.doctor import check
+from safewriter.runs import list_runs
 from tests.support import run_python
 
 _BODY = """

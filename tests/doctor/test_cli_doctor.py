@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from safewriter.cli_doctor import add_doctor_parser
-from safewriter.doctor import CODES, check
+from safewriter._cli.doctor import add_doctor_parser
+from safewriter.doctor import RULES, check
 from tests.doctor.situations import SITUATIONS, START, name, scalars, write
 from tests.support import run_python
 from tests.support.event_bytes import scalar_record, torn, version_record
@@ -118,14 +118,14 @@ def _refuse(constant: str) -> None:
 def test_every_code_is_documented_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     """The documentation has a row for each code, ``--explain`` a text, and there are no others."""
     rows = re.findall(r"^\| `(SW\d+)` \| (\w+) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
-    assert rows == [(code.code, code.severity) for code in CODES.values()]
-    for code in CODES.values():
-        assert doctor("--explain", code.code.lower()) == 0
+    assert rows == [(rule.code, rule.severity) for rule in RULES.values()]
+    for rule in RULES.values():
+        assert doctor("--explain", rule.code.lower()) == 0
         output = capsys.readouterr().out
-        assert code.code in output
-        assert code.title in output
+        assert rule.code in output
+        assert rule.title in output
     assert doctor("--explain") == 0
-    assert len(re.findall(r"^ *SW\d+", capsys.readouterr().out, re.MULTILINE)) == len(CODES)
+    assert len(re.findall(r"^ *SW\d+", capsys.readouterr().out, re.MULTILINE)) == len(RULES)
 
 
 def test_fix_and_its_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +179,7 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     healthy(tmp_path)
     script = """
         import argparse, sys
-        from safewriter.cli_doctor import add_doctor_parser
+        from safewriter._cli.doctor import add_doctor_parser
         parser = argparse.ArgumentParser()
         add_doctor_parser(parser.add_subparsers())
         options = parser.parse_args(["doctor", sys.argv[1]])
@@ -195,7 +195,7 @@ def test_a_large_tree_has_a_progress_bar(tmp_path: Path) -> None:
         healthy(tmp_path, f"run-{number:02}")
     script = """
         import os, pty, sys
-        from safewriter.cli_doctor import add_doctor_parser
+        from safewriter._cli.doctor import add_doctor_parser
         import argparse
         parser = argparse.ArgumentParser()
         add_doctor_parser(parser.add_subparsers())

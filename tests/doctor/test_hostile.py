@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safewriter._listing import list_runs
-from safewriter.doctor import CODES, check, repair
+from safewriter.doctor import RULES, check, repair
+from safewriter.runs import list_runs
 from tests.doctor.situations import START, histogram, name, scalars, session_start, write
 from tests.support import event_files, run_python
 from tests.support.event_bytes import frame, version_record
@@ -52,7 +52,7 @@ def _mutate(data: bytes, kind: str, at: int, length: int, extra: bytes) -> bytes
 def _judge(top: Path) -> None:
     """Check, list and repair a tree; a repair that was made leaves nothing fixable."""
     findings = check(top)
-    assert {finding.code for finding in findings} <= set(CODES)
+    assert {finding.code for finding in findings} <= set(RULES)
     assert all(finding.as_json() for finding in findings)
     list_runs(top)
     actions = repair(top)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from safewriter.doctor import CODES, Action, Finding, check, repair
+from safewriter.doctor import RULES, Action, Finding, check, repair
 from tests.doctor.situations import HEALTHY, SITUATIONS, Situation, View, views
 from tests.support import TensorBoardServer
 from tests.support.tensorboard_server import Reader
@@ -97,7 +97,7 @@ def test_the_doctor_finds_it_and_nothing_else(tree: Tree, situation: Situation) 
     finding = found[0]
     assert finding.evidence.items() >= situation.evidence.items()
     assert finding.fixable == (situation.fixed is not None)
-    assert finding.fast == CODES[situation.code].fast
+    assert finding.fast == RULES[situation.code].fast
     assert finding.cure
 
 

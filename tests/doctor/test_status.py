@@ -6,9 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from safewriter._listing import list_runs
 from safewriter.doctor import check
 from safewriter.events import RunStatus
+from safewriter.runs import list_runs
 from tests.doctor.situations import START
 from tests.support import TensorBoardServer, event_files, spawn_python
 

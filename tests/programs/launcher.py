@@ -56,7 +56,7 @@ job = serve()
 if job is not None:
     become(job)
     if job["safe"]:
-        from safewriter.cli import main
+        from safewriter._cli.main import main
 
         sys.exit(main(["run", *sys.argv]))
     module = types.ModuleType("__main__")

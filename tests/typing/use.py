@@ -103,3 +103,4 @@ def settings() -> None:
     except SafeWriterError:
         pass
     assert_type(safewriter.__version__, str)
+    assert_type(safewriter.list_runs(Path("logs")), list[safewriter.runs.Run])

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural, printable
+from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural
 from safewriter.events import summarise
+from safewriter.runs._names import printable
 
 SETTLE_SECONDS = 30.0
 """What was written so recently need not be served yet: TensorBoard reloads every 5 s by default."""

@@ -1,4 +1,4 @@
-"""What the commands share on a terminal. The only place, with the commands, that imports rich."""
+"""Printing on a terminal: what the commands share. Only this package imports rich, and late."""
 
 from __future__ import annotations
 

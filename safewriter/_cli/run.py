@@ -1,4 +1,4 @@
-"""The command line: ``safewriter run``, ``doctor`` and ``ls``."""
+"""``safewriter run``: a script that nobody edits, with safe writers."""
 
 from __future__ import annotations
 
@@ -8,29 +8,12 @@ import runpy
 import shlex
 import sys
 import types
-from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from typing import Any
 
-from .cli_doctor import add_doctor_parser
-from .cli_ls import add_ls_parser
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="safewriter", description="Runs, lists and explains TensorBoard logs."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run_parser(commands)
-    add_doctor_parser(commands)
-    add_ls_parser(commands)
-    options = parser.parse_args(arguments)
-    status: int = options.func(options)
-    return status
-
-
-def _add_run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the ``run`` command; its ``func`` returns the exit status."""
     parser = commands.add_parser(
         "run",
         help="run an unchanged script with safe writers",
@@ -116,7 +99,7 @@ def _patch_with_children(defaults: dict[str, Any]) -> None:
     """
     from multiprocessing import spawn
 
-    from . import patch
+    from safewriter import patch
 
     patch(**defaults)
     prepare = spawn.get_preparation_data

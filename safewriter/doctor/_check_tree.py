@@ -1,4 +1,4 @@
-"""Checks of the tree as a whole: what one run alone does not show."""
+"""Checks of the tree: its names, and what one run alone does not show."""
 
 from __future__ import annotations
 
@@ -10,12 +10,40 @@ from typing import Any
 from safewriter.doctor._finding import Finding, plural
 from safewriter.doctor._scan import RunScan
 from safewriter.doctor._tags import KEPT
+from safewriter.runs._names import printable
+from safewriter.runs._walk import Kind, Problem
 
 MAX_SELECTED_RUNS = 500
 """With more runs TensorBoard's page does not select new ones by itself."""
 
 RESERVED_DESCRIPTORS = 32
 """What TensorBoard's data server has open beside the event files, rounded up."""
+
+_PROBLEMS: dict[Kind, tuple[str, str]] = {
+    "dangling link": ("SW503", "{path!r} cannot be read: {error}."),
+    "forbidden": ("SW503", "{user} may not read {path!r}: mode {mode}, user id {owner}."),
+    "link to above": ("SW504", "{link!r} is a link to {target!r}, which holds it."),
+    "marked directory": (
+        "SW502",
+        "{path!r} is a directory, and TensorBoard's Python reader opens it as a file.",
+    ),
+    "not UTF-8": ("SW506", "The name {path!r} is not valid UTF-8."),
+    "not regular": ("SW505", "{path!r} is a {kind}, and TensorBoard opens it as an event file."),
+    "unreadable": ("SW503", "{path!r} cannot be read: {error}."),
+}
+
+
+def check_name(problem: Problem) -> Finding:
+    """Return the finding for what the walk through the tree ran into."""
+    code, message = _PROBLEMS[problem.kind]
+    return Finding(
+        code,
+        message.format(path=printable(problem.path), **problem.evidence),
+        Path(problem.path),
+        problem.run,
+        problem.evidence,
+        cure="Delete the link." if problem.kind == "dangling link" else "",
+    )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What ``safewriter ls`` lists: the runs below a directory, oldest first."""
+"""The runs below a log directory, oldest first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._finding import printable
-from safewriter.doctor._user import User
-from safewriter.doctor._walk import Directory, walk
 from safewriter.events import RunStatus, run_record, run_status, summarise
+from safewriter.runs._names import printable
+from safewriter.runs._user import User
+from safewriter.runs._walk import Directory, walk
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,27 @@ class Run:
 
 
 def list_runs(
-    path: str | os.PathLike[str], progress: Callable[[int, int], None] | None = None
+    logdir: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
 ) -> list[Run]:
-    """Return the runs at and below ``path``, the oldest first; those without a start come last.
+    """Return the runs at and below a log directory, written by any tool.
+
+        for run in safewriter.list_runs("runs"):
+            print(run.name, run.status.value, run.last_step)
 
     Args:
-        path: a directory.
+        logdir: a directory; ``~`` is expanded.
         progress: called with the number of runs that were read, and of all.
 
+    Returns:
+        The runs, the oldest first; those without a start come last.
+
     Raises:
-        OSError: ``path`` is missing or is not a directory.
+        OSError: ``logdir`` is missing, cannot be read, or is not a directory.
     """
-    top = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    top = os.path.abspath(os.path.expanduser(os.fspath(logdir)))
     os.scandir(top).close()
-    directories = [found for found in walk(top, User.current(), []) if found.files]
+    tree = walk(top, User.current())
+    directories = [met for met in tree if isinstance(met, Directory) and met.files]
     runs = []
     for number, directory in enumerate(directories):
         if progress is not None:

@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, Literal
 
-from safewriter.doctor._finding import Finding, printable
-from safewriter.doctor._user import User
+from safewriter.runs._names import printable
+from safewriter.runs._user import User
 
 MARK = "tfevents"
 
@@ -20,6 +20,34 @@ _STRAY_ENDINGS = (
     *(".part", ".partial", ".crdownload", ".lock", ".lck", ".json", ".txt", ".csv", ".log", ".md5"),
     *(".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar", ".tgz", ".sha256", ".yaml", ".yml"),
 )
+
+
+Kind = Literal[
+    "dangling link",
+    "forbidden",
+    "link to above",
+    "marked directory",
+    "not UTF-8",
+    "not regular",
+    "unreadable",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the tree that cannot be read, or that TensorBoard cannot cope with.
+
+    Attributes:
+        kind: what is wrong.
+        path: the file or directory, absolute.
+        run: the run that it belongs to, as `Directory.name`; None if it belongs to none.
+        evidence: what was found out, as text and numbers for a message and for JSON.
+    """
+
+    kind: Kind
+    path: str
+    run: str | None
+    evidence: dict[str, Any]
 
 
 @dataclass
@@ -41,10 +69,11 @@ class Directory:
     others: int = 0
 
 
-def walk(top: str, user: User, findings: list[Finding]) -> Iterator[Directory]:
-    """Yield every directory at and below ``top``; append to ``findings`` what is wrong with names.
+def walk(top: str, user: User) -> Iterator[Directory | Problem]:
+    """Yield every directory at and below ``top``, and before each the problems in it.
 
     Links are followed, as TensorBoard does; a directory that two names lead to is visited once.
+    ``user`` is the one who has to be able to read it all.
     """
     seen: set[tuple[int, int]] = set()
     stack: list[tuple[str, frozenset[tuple[int, int]]]] = [(top, frozenset())]
@@ -55,17 +84,17 @@ def walk(top: str, user: User, findings: list[Finding]) -> Iterator[Directory]:
             status = os.stat(path)
             identity = (status.st_dev, status.st_ino)
             if identity in above:
-                findings.append(_loop(path))
+                yield _link_to_above(path)
                 continue
             if identity in seen:
                 continue
             if not user.may_search(status):
-                findings.append(_forbidden(path, name, user))
+                yield _forbidden(path, name, user, status)
                 continue
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            findings.append(_unreadable(path, name, error))
+            yield _unreadable(path, name, error)
             continue
         seen.add(identity)
         directory = Directory(path, name)
@@ -73,37 +102,37 @@ def walk(top: str, user: User, findings: list[Finding]) -> Iterator[Directory]:
         children = []
         for entry in found:
             if not _is_utf8(entry.name):
-                findings.append(_not_utf8(entry.path, name))
+                yield _named("not UTF-8", entry.path, name)
             try:
                 if entry.is_dir():
                     children.append((entry.path, below))
                     if MARK in entry.name:
-                        findings.append(_marked_directory(entry.path, name))
-                else:
-                    _file(entry, directory, user, findings)
+                        yield _named("marked directory", entry.path, name)
+                elif (problem := _take(entry, directory, user)) is not None:
+                    yield problem
             except OSError as error:
-                findings.append(_unreadable(entry.path, name, error))
+                yield _unreadable(entry.path, name, error)
         yield directory
         stack.extend(reversed(children))
 
 
-def _file(
-    entry: os.DirEntry[str], directory: Directory, user: User, findings: list[Finding]
-) -> None:
+def _take(entry: os.DirEntry[str], directory: Directory, user: User) -> Problem | None:
+    """Sort a file into its directory; return what is wrong with it instead."""
     if MARK not in entry.name:
         directory.others += 1
-        return
+        return None
     status = entry.stat()
     if not stat.S_ISREG(status.st_mode):
-        findings.append(_not_regular(entry.path, directory.name, status.st_mode))
-    elif not user.may_read(status) or not os.access(entry.path, os.R_OK):
-        findings.append(_forbidden(entry.path, directory.name, user))
-    elif entry.name.endswith(".profile-empty"):  # the profiler's mark, which both readers know
+        return _not_regular(entry.path, directory.name, status.st_mode)
+    if not user.may_read(status) or not os.access(entry.path, os.R_OK):
+        return _forbidden(entry.path, directory.name, user, status)
+    if entry.name.endswith(".profile-empty"):  # the profiler's mark, which both readers know
         directory.others += 1
     elif _is_stray(entry.path, status.st_size, directory.files):
         directory.strays.append(entry.path)
     else:
         directory.files.append(entry.path)
+    return None
 
 
 def _is_stray(path: str, size: int, files: list[str]) -> bool:
@@ -122,69 +151,28 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _loop(path: str) -> Finding:
-    target = os.path.realpath(path)
-    return Finding(
-        "SW504",
-        f"{printable(path)!r} is a link to {printable(target)!r}, which holds it.",
-        Path(path),
-        evidence={"link": printable(path), "target": printable(target)},
-    )
+def _link_to_above(path: str) -> Problem:
+    evidence = {"link": printable(path), "target": printable(os.path.realpath(path))}
+    return Problem("link to above", path, None, evidence)
 
 
-def _not_utf8(path: str, name: str) -> Finding:
-    return Finding(
-        "SW506",
-        f"The name {printable(path)!r} is not valid UTF-8.",
-        Path(path),
-        name,
-        {"name": printable(os.path.basename(path))},
-    )
+def _named(kind: Kind, path: str, run: str) -> Problem:
+    return Problem(kind, path, run, {"name": printable(os.path.basename(path))})
 
 
-def _marked_directory(path: str, name: str) -> Finding:
-    return Finding(
-        "SW502",
-        f"{printable(path)!r} is a directory, and TensorBoard's Python reader opens it as a file.",
-        Path(path),
-        name,
-        {"name": printable(os.path.basename(path))},
-    )
-
-
-def _not_regular(path: str, name: str, mode: int) -> Finding:
+def _not_regular(path: str, run: str, mode: int) -> Problem:
     kind = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
-    return Finding(
-        "SW505",
-        f"{printable(path)!r} is a {kind}, and TensorBoard opens it as an event file.",
-        Path(path),
-        name,
-        {"kind": kind},
-    )
+    return Problem("not regular", path, run, {"kind": kind})
 
 
-def _forbidden(path: str, name: str, user: User) -> Finding:
-    status = os.stat(path)
-    return Finding(
-        "SW503",
-        f"{user.name} may not read {printable(path)!r}: mode {stat.S_IMODE(status.st_mode):04o},"
-        f" user id {status.st_uid}.",
-        Path(path),
-        name,
-        {"user": user.name, "mode": f"{stat.S_IMODE(status.st_mode):04o}", "owner": status.st_uid},
-    )
+def _forbidden(path: str, run: str, user: User, status: os.stat_result) -> Problem:
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
+    evidence = {"user": user.name, "mode": mode, "owner": status.st_uid}
+    return Problem("forbidden", path, run, evidence)
 
 
-def _unreadable(path: str, name: str, error: OSError) -> Finding:
-    reason = error.strerror or str(error)
-    dangling = os.path.islink(path) and not os.path.exists(path)
-    if dangling:
+def _unreadable(path: str, run: str, error: OSError) -> Problem:
+    if os.path.islink(path) and not os.path.exists(path):
         reason = f"a link to {printable(os.readlink(path))!r}, which does not exist"
-    return Finding(
-        "SW503",
-        f"{printable(path)!r} cannot be read: {reason}.",
-        Path(path),
-        name,
-        {"error": reason},
-        cure="Delete the link." if dangling else "",
-    )
+        return Problem("dangling link", path, run, {"error": reason})
+    return Problem("unreadable", path, run, {"error": error.strerror or str(error)})

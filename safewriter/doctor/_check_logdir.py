@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, printable
-from safewriter.doctor._walk import MARK
+from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing
+from safewriter.runs._names import printable
+from safewriter.runs._walk import MARK
 
 _USUAL = (
     "runs",

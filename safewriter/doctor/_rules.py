@@ -1,4 +1,4 @@
-"""The codes: what each finding means, what TensorBoard shows because of it, and the cure.
+"""The rules: what each finding means, what TensorBoard shows because of it, and the cure.
 
 What the two readers of TensorBoard show was measured with TensorBoard 2.21 and its data server
 0.7.2; the tests build each situation and ask both. The *fast* reader is the default, the *Python*
@@ -14,8 +14,8 @@ Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
-class Code:
-    """One kind of finding."""
+class Rule:
+    """One kind of finding: what TensorBoard makes of it, and the cure."""
 
     code: str
     severity: Severity
@@ -31,7 +31,7 @@ _RIGHT = "shows it right"
 
 _ALL = [
     # The log directory itself.
-    Code(
+    Rule(
         "SW101",
         "error",
         "The log directory does not exist",
@@ -39,7 +39,7 @@ _ALL = [
         _SAME,
         "Start TensorBoard on the directory that holds the runs.",
     ),
-    Code(
+    Rule(
         "SW102",
         "error",
         "The log directory is a file",
@@ -47,7 +47,7 @@ _ALL = [
         _SAME,
         "Name the directory that holds the file.",
     ),
-    Code(
+    Rule(
         "SW103",
         "error",
         "The log directory is empty",
@@ -56,7 +56,7 @@ _ALL = [
         "Check where the program writes: a relative log_dir is resolved from the directory in"
         " which the program was started.",
     ),
-    Code(
+    Rule(
         "SW104",
         "error",
         "Several directories in one --logdir",
@@ -64,7 +64,7 @@ _ALL = [
         _SAME,
         "--logdir takes one directory. Give the common parent, or use --logdir_spec.",
     ),
-    Code(
+    Rule(
         "SW105",
         "error",
         "No event file below the log directory",
@@ -74,7 +74,7 @@ _ALL = [
         " name the directory that holds them.",
     ),
     # The bytes of a file.
-    Code(
+    Rule(
         "SW201",
         "error",
         "An event file without one whole record",
@@ -82,7 +82,7 @@ _ALL = [
         "lists the run, empty",
         "The writer has not written, or its disk was full. If it is dead, delete the file.",
     ),
-    Code(
+    Rule(
         "SW202",
         "warning",
         "A run without data",
@@ -90,7 +90,7 @@ _ALL = [
         _SAME,
         "A writer was made here but nothing was logged. Delete the directory if it is not wanted.",
     ),
-    Code(
+    Rule(
         "SW203",
         "note",
         "The last record is torn",
@@ -99,7 +99,7 @@ _ALL = [
         "The writer was killed in the middle of a record, or its disk was full. Nothing else is"
         " lost. Do not append to this file: what follows a torn record is never shown.",
     ),
-    Code(
+    Rule(
         "SW204",
         "error",
         "A record with a bad checksum",
@@ -108,7 +108,7 @@ _ALL = [
         "The bytes were damaged after they were written: check the disk. --fix puts the good"
         " records into a new file.",
     ),
-    Code(
+    Rule(
         "SW205",
         "warning",
         "The file ends in zeros",
@@ -117,7 +117,7 @@ _ALL = [
         "The machine went down before the data reached the disk. --fix makes a file without the"
         " zeros.",
     ),
-    Code(
+    Rule(
         "SW206",
         "error",
         "Readable records behind a fault",
@@ -125,7 +125,7 @@ _ALL = [
         "shows nothing behind the fault",
         "--fix puts the readable records into a new file.",
     ),
-    Code(
+    Rule(
         "SW207",
         "error",
         "The file ends in bytes that are no record",
@@ -134,7 +134,7 @@ _ALL = [
         "Something else wrote into the file, or the disk damaged it. --fix makes a file of the"
         " good records.",
     ),
-    Code(
+    Rule(
         "SW208",
         "error",
         "A record that is no event",
@@ -143,7 +143,7 @@ _ALL = [
         "The writer wrote a tag that is not valid UTF-8, or bytes that are no event. --fix puts"
         " the other records into a new file. Restart TensorBoard afterwards.",
     ),
-    Code(
+    Rule(
         "SW209",
         "error",
         "A wall time that is not finite",
@@ -152,7 +152,7 @@ _ALL = [
         "Do not pass a NaN or infinite walltime. --fix puts the other records into a new file.",
     ),
     # The files of one run.
-    Code(
+    Rule(
         "SW301",
         "error",
         "The names of the files contradict their times",
@@ -161,7 +161,7 @@ _ALL = [
         "The clock went back, or a process id or counter got another digit. --fix merges the"
         " files in time order.",
     ),
-    Code(
+    Rule(
         "SW302",
         "error",
         "Two writers logged the same tags at the same time",
@@ -169,7 +169,7 @@ _ALL = [
         "stops following the first file; after a restart draws a zigzag",
         "Give each writer a log_dir of its own. --fix merges the files in time order.",
     ),
-    Code(
+    Rule(
         "SW303",
         "warning",
         "Several files of one run are growing",
@@ -177,7 +177,7 @@ _ALL = [
         "follows only the file whose name sorts last",
         "Two processes write one directory now. Stop one, and give each a log_dir of its own.",
     ),
-    Code(
+    Rule(
         "SW304",
         "warning",
         "A growing file is not the last of its run",
@@ -185,7 +185,7 @@ _ALL = [
         "does not show what is written to it now",
         "Restart TensorBoard, or delete the later-named file if it is not wanted.",
     ),
-    Code(
+    Rule(
         "SW305",
         "error",
         "A later file starts its steps over",
@@ -195,7 +195,7 @@ _ALL = [
         " to separate these two, move the later file to a directory of its own.",
     ),
     # Steps, tags and values.
-    Code(
+    Rule(
         "SW401",
         "error",
         "Steps go back",
@@ -203,7 +203,7 @@ _ALL = [
         "draws a zigzag",
         "Let global_step rise within a tag; log a second pass to a run of its own.",
     ),
-    Code(
+    Rule(
         "SW402",
         "warning",
         "The same step twice",
@@ -211,7 +211,7 @@ _ALL = [
         "shows all of them at one place",
         "Pass global_step, and let it rise with every call.",
     ),
-    Code(
+    Rule(
         "SW403",
         "error",
         "A lone step 0 behind higher steps",
@@ -219,7 +219,7 @@ _ALL = [
         "draws an extra point at 0",
         "One call forgot global_step (torch then writes step 0). Pass it.",
     ),
-    Code(
+    Rule(
         "SW404",
         "warning",
         "A purge that does nothing",
@@ -228,7 +228,7 @@ _ALL = [
         "purge_step of torch's writer has no effect on a first restart. Log to a new directory,"
         " or resume with safewriter.",
     ),
-    Code(
+    Rule(
         "SW405",
         "error",
         "One tag, two kinds of data",
@@ -236,7 +236,7 @@ _ALL = [
         "answers HTTP 500 for the tag, or shows only the kind that came first",
         "Give each kind a tag of its own.",
     ),
-    Code(
+    Rule(
         "SW406",
         "error",
         "Scalars in double precision",
@@ -244,7 +244,7 @@ _ALL = [
         _RIGHT,
         "Do not pass double_precision=True.",
     ),
-    Code(
+    Rule(
         "SW407",
         "error",
         "Tensors without metadata",
@@ -253,7 +253,7 @@ _ALL = [
         "The first event of a tag must say which plugin shows it. Its file may be missing, or the"
         " writer is faulty.",
     ),
-    Code(
+    Rule(
         "SW408",
         "warning",
         "A curve ends in NaN or infinity",
@@ -261,7 +261,7 @@ _ALL = [
         _SAME,
         "Training diverged: lower the learning rate, or look at the inputs of that step.",
     ),
-    Code(
+    Rule(
         "SW409",
         "note",
         "A run without curves",
@@ -269,7 +269,7 @@ _ALL = [
         _SAME,
         "Log a scalar to see the run among the time series.",
     ),
-    Code(
+    Rule(
         "SW410",
         "note",
         "More points than TensorBoard keeps",
@@ -278,7 +278,7 @@ _ALL = [
         "Start TensorBoard with --samples_per_plugin, for example scalars=100000.",
     ),
     # The tree.
-    Code(
+    Rule(
         "SW501",
         "error",
         "A stray file with 'tfevents' in its name",
@@ -286,7 +286,7 @@ _ALL = [
         "moves on to it: the real file is not followed any more",
         "Move it away, or rename it so that its name has no 'tfevents'. --fix does.",
     ),
-    Code(
+    Rule(
         "SW502",
         "error",
         "A directory with 'tfevents' in its name",
@@ -294,7 +294,7 @@ _ALL = [
         "answers HTTP 500 to the list of runs: no run of the whole log directory is shown",
         "Rename the directory.",
     ),
-    Code(
+    Rule(
         "SW503",
         "error",
         "TensorBoard may not read it",
@@ -303,7 +303,7 @@ _ALL = [
         "Give the user who runs TensorBoard read permission (chmod -R a+rX), then restart"
         " TensorBoard.",
     ),
-    Code(
+    Rule(
         "SW504",
         "error",
         "A symbolic link to a directory above it",
@@ -311,7 +311,7 @@ _ALL = [
         "lists every run dozens of times, under longer and longer names",
         "Delete the link.",
     ),
-    Code(
+    Rule(
         "SW505",
         "error",
         "A pipe, socket or device with 'tfevents' in its name",
@@ -319,7 +319,7 @@ _ALL = [
         "hangs: the page never loads",
         "Delete it, or move it away.",
     ),
-    Code(
+    Rule(
         "SW506",
         "error",
         "A name that is not valid UTF-8",
@@ -327,7 +327,7 @@ _ALL = [
         "the reloader dies: no run of the whole log directory is shown",
         "Rename the file or directory.",
     ),
-    Code(
+    Rule(
         "SW507",
         "error",
         "More event files than TensorBoard may open",
@@ -336,7 +336,7 @@ _ALL = [
         "Raise the limit before starting TensorBoard (ulimit -n 65536), name a smaller directory,"
         " or use --load_fast=false.",
     ),
-    Code(
+    Rule(
         "SW508",
         "note",
         "More than 500 runs",
@@ -345,7 +345,7 @@ _ALL = [
         "Tick the runs or filter them by name, or start TensorBoard on a smaller directory.",
     ),
     # How a run ended; an interrupted --fix.
-    Code(
+    Rule(
         "SW601",
         "note",
         "The run crashed",
@@ -354,7 +354,7 @@ _ALL = [
         "Its process ended without closing the run: look at its output. safewriter continues it"
         " with resume=True.",
     ),
-    Code(
+    Rule(
         "SW602",
         "warning",
         "A live process holds a run but does not write",
@@ -362,7 +362,7 @@ _ALL = [
         _SAME,
         "Look at that process: it may hang. The run stays locked until it ends.",
     ),
-    Code(
+    Rule(
         "SW603",
         "warning",
         "An interrupted --fix",
@@ -371,7 +371,7 @@ _ALL = [
         "Run --fix again: it finishes what it began.",
     ),
     # A running TensorBoard.
-    Code(
+    Rule(
         "SW701",
         "error",
         "TensorBoard does not answer",
@@ -379,7 +379,7 @@ _ALL = [
         "nothing",
         "Start TensorBoard, or correct the URL.",
     ),
-    Code(
+    Rule(
         "SW702",
         "error",
         "TensorBoard answers with an error",
@@ -387,7 +387,7 @@ _ALL = [
         "no run",
         "Cure the findings about the log directory, then restart TensorBoard.",
     ),
-    Code(
+    Rule(
         "SW703",
         "error",
         "TensorBoard serves another directory",
@@ -395,7 +395,7 @@ _ALL = [
         _SAME,
         "Start TensorBoard on this directory.",
     ),
-    Code(
+    Rule(
         "SW704",
         "error",
         "Runs on disk that TensorBoard does not serve",
@@ -403,7 +403,7 @@ _ALL = [
         _SAME,
         "Restart TensorBoard.",
     ),
-    Code(
+    Rule(
         "SW705",
         "error",
         "TensorBoard serves stale data",
@@ -411,7 +411,7 @@ _ALL = [
         _SAME,
         "Restart TensorBoard.",
     ),
-    Code(
+    Rule(
         "SW706",
         "warning",
         "Runs that TensorBoard serves and that are not on disk",
@@ -421,5 +421,5 @@ _ALL = [
     ),
 ]
 
-CODES: dict[str, Code] = {code.code: code for code in _ALL}
-"""Every code, in order."""
+RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}
+"""Every rule by its code, in order."""

@@ -1,4 +1,4 @@
-"""Checks of what one run logged: steps, kinds, values."""
+"""Checks of what one run logged under its tags: steps, kinds, values."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural, printable
+from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural
 from safewriter.doctor._scan import RunScan
 from safewriter.doctor._tags import Tag
+from safewriter.runs._names import printable
 
-Tags = list[tuple[str, Tag]]
 
-
-def check_data(run: RunScan) -> Iterator[Finding]:
+def check_tags(run: RunScan) -> Iterator[Finding]:
     """Yield what is wrong with the run's tags: at most one finding for each code."""
     for code, wanted, describe in _CHECKS:
         tags = [(name, tag) for name, tag in run.tags.items() if wanted(tag)]

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, printable
+from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing
 from safewriter.doctor._scan import LIVE_SECONDS, FileScan, RunScan
 from safewriter.doctor._tags import Back
+from safewriter.runs._names import printable
 
 
 def check_order(run: RunScan) -> Iterator[Finding]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safewriter.doctor._finding import Finding, plural, printable
+from safewriter.doctor._finding import Finding, plural
 from safewriter.doctor._scan import FileScan, RunScan
 from safewriter.events import Verdict
+from safewriter.runs._names import printable
 
 
 def is_stray(file: FileScan) -> bool:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from safewriter._listing import Run
+    from safewriter.runs import Run
 
 JSON_VERSION = 1
 
@@ -42,16 +42,16 @@ def add_ls_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run_ls(options: argparse.Namespace) -> int:
     """Carry out the command and return its exit status."""
-    from safewriter._listing import list_runs
-    from safewriter._terminal import print_json, progress_bar
-    from safewriter.doctor._finding import printable
+    from safewriter._cli.console import print_json, progress_bar
+    from safewriter.runs import list_runs
+    from safewriter.runs._names import printable
 
     logdir = options.logdir
     if logdir is None:
         logdir = os.path.join(os.environ.get("SAFEWRITER_ROOT", ""), "runs")
     try:
         with progress_bar(quiet=options.json) as progress:
-            runs = list_runs(logdir, progress)
+            runs = list_runs(logdir, progress=progress)
     except OSError as error:
         print(f"safewriter ls: {printable(logdir)}: {error.strerror}", file=sys.stderr)
         return 2
@@ -67,8 +67,8 @@ def _print(logdir: str, runs: list[Run]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from safewriter._terminal import console, safe
-    from safewriter.doctor._finding import printable
+    from safewriter._cli.console import console, safe
+    from safewriter.runs._names import printable
 
     if not runs:
         console().print(Text(f"No runs below {printable(logdir)}."))

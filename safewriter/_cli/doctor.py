@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from safewriter.doctor import Action, Code, Finding
+    from safewriter.doctor import Action, Finding, Rule
 
 JSON_VERSION = 1
 
@@ -66,7 +66,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from safewriter._terminal import progress_bar
+    from safewriter._cli.console import progress_bar
     from safewriter.doctor import check, repair
 
     select, ignore = _codes(options.select), _codes(options.ignore)
@@ -110,8 +110,8 @@ def _codes(given: Iterable[str]) -> list[str]:
 
 def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
     from safewriter import __version__
-    from safewriter._terminal import print_json
-    from safewriter.doctor._finding import printable
+    from safewriter._cli.console import print_json
+    from safewriter.runs._names import printable
 
     document: dict[str, Any] = {
         "schema": JSON_VERSION,
@@ -129,14 +129,15 @@ def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
 
 
 def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: bool) -> None:
-    from rich.rule import Rule
+    from rich.rule import Rule as Line
     from rich.text import Text
 
-    from safewriter._terminal import console, safe
-    from safewriter.doctor._finding import listing, printable
+    from safewriter._cli.console import console, safe
+    from safewriter.doctor._finding import listing
+    from safewriter.runs._names import printable
 
     out = console()
-    out.print(Rule(Text(safe(printable(logdir))), style="dim"))
+    out.print(Line(Text(safe(printable(logdir))), style="dim"))
     for action in actions:
         out.print(_action(action))
     if any(action.done for action in actions):
@@ -161,7 +162,7 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
 
 
 def _print_summary(findings: list[Finding]) -> None:
-    from safewriter._terminal import console
+    from safewriter._cli.console import console
 
     if not findings:
         console().print("[bold green]Nothing found.[/]")
@@ -180,8 +181,8 @@ def _print_finding(finding: Finding) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from safewriter._terminal import console, safe
-    from safewriter.doctor._finding import printable
+    from safewriter._cli.console import console, safe
+    from safewriter.runs._names import printable
 
     out = console()
     head = Text(f"{finding.code} ", style=_COLOURS[finding.severity])
@@ -203,8 +204,8 @@ def _print_finding(finding: Finding) -> None:
 def _action(action: Action) -> Text:
     from rich.text import Text
 
-    from safewriter._terminal import safe
-    from safewriter.doctor._finding import printable
+    from safewriter._cli.console import safe
+    from safewriter.runs._names import printable
 
     files = ", ".join(printable(name) for name in action.files)
     verb = {
@@ -225,35 +226,35 @@ def _action(action: Action) -> Text:
 
 
 def _explain(wanted: str) -> int:
-    from safewriter._terminal import console
-    from safewriter.doctor import CODES
+    from safewriter._cli.console import console
+    from safewriter.doctor import RULES
 
     if not wanted:
         from rich.table import Table
 
         table = Table("code", "severity", "finding", box=None)
-        for code in CODES.values():
-            table.add_row(code.code, f"[{_COLOURS[code.severity]}]{code.severity}[/]", code.title)
+        for rule in RULES.values():
+            table.add_row(rule.code, f"[{_COLOURS[rule.severity]}]{rule.severity}[/]", rule.title)
         console().print(table)
         return 0
-    known = CODES.get(wanted.upper())
+    known = RULES.get(wanted.upper())
     if known is None:
         return _fail(f"there is no code {wanted!r}; --explain alone lists all of them")
-    _print_code(known)
+    _print_rule(known)
     return 0
 
 
-def _print_code(code: Code) -> None:
+def _print_rule(rule: Rule) -> None:
     from rich.table import Table
 
-    from safewriter._terminal import console
+    from safewriter._cli.console import console
 
-    console().print(f"[{_COLOURS[code.severity]}]{code.code}[/] [bold]{code.title}[/]")
+    console().print(f"[{_COLOURS[rule.severity]}]{rule.code}[/] [bold]{rule.title}[/]")
     rows = Table.grid(padding=(0, 1))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
-    rows.add_row("severity", code.severity)
-    rows.add_row("TensorBoard", code.fast)
-    rows.add_row("--load_fast=false", code.python)
-    rows.add_row("cure", code.cure)
+    rows.add_row("severity", rule.severity)
+    rows.add_row("TensorBoard", rule.fast)
+    rows.add_row("--load_fast=false", rule.python)
+    rows.add_row("cure", rule.cure)
     console().print(rows)
