@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,6 @@ from tests.core.commands import run_command
 from tests.support import event_bytes, readers, wait_until
 from tests.support.both_readers import BothReaders
 from tests.support.others import Other, Others
-
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be two other users")
 
 TRY_TO_OPEN = """
     try:
@@ -239,15 +235,6 @@ def test_resume_takes_no_collision_for_a_comment(others, tmp_path):
 # Other users.
 
 
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A directory in which everybody may write, and nobody may delete what is another's."""
-    directory = Path(tempfile.mkdtemp(prefix="safewriter-shared-"))
-    directory.chmod(0o1777)
-    yield directory
-    shutil.rmtree(directory)
-
-
 ATTACKER, VICTIM = 1000, 1001
 
 
@@ -301,7 +288,6 @@ OPEN_IF_POSSIBLE = """
 """
 
 
-@needs_root
 def test_resume_passes_over_the_run_of_another_user(shared, victim):
     """A run that another user has put into a shared directory is not continued."""
     run = shared / "2099-01-01_00-00-00"
@@ -311,7 +297,6 @@ def test_resume_passes_over_the_run_of_another_user(shared, victim):
     assert Path(log_dir) != run
 
 
-@needs_root
 def test_links_to_a_file_of_the_victims(shared, victim, secret):
     """Links in a hidden folder that another user has made do not lead to the victim's file."""
     folder = prepare_run(shared / "run")
@@ -323,7 +308,6 @@ def test_links_to_a_file_of_the_victims(shared, victim, secret):
     assert is_untouched(secret)
 
 
-@needs_root
 def test_a_hidden_folder_that_is_a_link(shared, victim, secret):
     """A link in the place of the hidden folder does not lead to the victim's directory."""
     folder = prepare_run(shared / "run")
@@ -334,7 +318,6 @@ def test_a_hidden_folder_that_is_a_link(shared, victim, secret):
     assert is_untouched(secret)
 
 
-@needs_root
 def test_two_users_of_one_group(shared, others):
     """The second user of a directory that the group may write is told that it is locked."""
     os.chown(shared, 1000, 3000)
