@@ -468,7 +468,7 @@ class SafeSummaryWriter(SummaryWriter):
                 with self._all_writers_stay():
                     super().close()
             files, self._files = self._files, {}
-            for writer in files.values():
+            for writer in list(files.values()):
                 writer.close()
         finally:
             if self._member is not None:

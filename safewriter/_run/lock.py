@@ -26,6 +26,7 @@ from safewriter._run.process import this_process
 from safewriter._run.record import (
     HIDDEN,
     NO_LINKS,
+    NOT_A_FILE,
     Folder,
     Record,
     hidden_folder,
@@ -78,7 +79,7 @@ class RunLock:
             try:
                 self._lock(folder)
             except OSError as error:
-                if error.errno in (errno.ELOOP, None):
+                if error.errno in NOT_A_FILE:
                     raise  # A link, or no file at all: somebody put it there.
                 # ENOLCK, ENOTSUP, EROFS, ENOSYS, or a lock file that may not even be read.
                 if not self._unlockable:

@@ -12,8 +12,8 @@ is opened without following links and without waiting, and what is read is check
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
-import math
 import os
 import re
 import secrets
@@ -26,10 +26,14 @@ from safewriter._disk.open_files import Descriptor
 #: The hidden folder of a run directory that holds its lock and its record.
 HIDDEN = ".safewriter"
 
+#: What says that something else than a regular file, or than a folder, is there.
+NOT_A_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EINVAL})
+
 _NAME = "run.json"
 _VERSION = 2
 _MAX_BYTES = 1 << 20
 _MAX_SESSIONS = 100
+_TOO_LARGE = 1e15
 
 #: What a file in the hidden folder is opened with: it may be a link, or a pipe.
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -73,7 +77,7 @@ class Folder(NamedTuple):
         try:
             file.open(self.prefix + name, flags | NO_LINKS, dir_fd=self.number, high=False)
             if not stat.S_ISREG(os.fstat(file.number).st_mode):
-                raise OSError(f"{name!r} is not a regular file")
+                raise OSError(errno.EINVAL, "not a regular file", name)
             yield file.number
         finally:
             file.close()
@@ -90,6 +94,10 @@ def read_record(directory: str | os.PathLike[str]) -> Record | None:
             found = json.loads(os.read(file, _MAX_BYTES))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        if error.errno in NOT_A_FILE:
+            return None
+        raise
     if not isinstance(found, dict):
         return None
     sessions = found.get("sessions", [found])
@@ -127,7 +135,8 @@ def _fields(given: Record, types: dict[str, Any]) -> Record:
         for name, kind in types.items()
         if isinstance(value := given.get(name), kind)
         and not isinstance(value, bool)
-        and not (isinstance(value, float) and not math.isfinite(value))
+        # Neither infinite, nor a number that no pid and no time is.
+        and not (isinstance(value, (int, float)) and not abs(value) < _TOO_LARGE)
     }
 
 

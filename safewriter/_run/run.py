@@ -70,7 +70,7 @@ known: dict[str, Run] = {}
 begun: dict[str, None] = {}
 
 # Closed runs that are remembered whole; of earlier ones the events on disk tell the rest.
-_MOST_CLOSED = 256
+_MOST_CLOSED = 64
 _closed: dict[Run, None] = {}
 
 

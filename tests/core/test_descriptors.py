@@ -99,11 +99,16 @@ def test_all_descriptors_are_closed(warm, tmp_path, highest):
 
 @pytest.mark.parametrize("of", ["run/events", "all_a/events", "lock", "/"])
 def test_numbers_are_used_again_before_close(warm, tmp_path, of):
-    """The user's files get the very numbers of ours: logging and close() leave them alone."""
+    """The user's files get the very numbers of ours: logging from the next look on, which is due
+    after a second, and close() leave them alone.
+    """
     warm.run(
         SETUP
         + """
+    import time
     files = take_numbers(sys.argv[1])
+    now = time.time
+    time.time = lambda: now() + 2
     log(5, 9)
     for file in files: file.check()
     writer.flush()
