@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from safewriter._errors import (
@@ -72,27 +71,39 @@ class TagState:
         )
 
 
-@dataclass(slots=True)
 class Verdict:
     """What the ledger says of one value that is about to be written.
 
-    `step` is the one to write it with; None where the user gave none, and that is right. `mark` is
-    what moves when it is written: None if its kind is not the tag's. `notices` are to be told.
+    Attributes:
+        tag: The tag.
+        step: The one to write it with; None where the user gave none, and that is right.
+        mark: What moves when it is written; None if its kind is not the tag's.
+        value: The scalar, None for other kinds.
+        last: Where the tag was when this was judged.
+        before: Where it was when the value was written.
+        notices: What is to be told.
+        is_news: Whether the ledger has something to note before it is written.
     """
 
-    tag: str
-    step: int | None
-    mark: TagState | None
-    value: float | None
-    notices: list[Notice] = field(default_factory=list)
-    last: int = NO_STEP
-    flags: int = 0
-    before: int = NO_STEP
+    __slots__ = ("before", "flags", "is_news", "last", "mark", "notices", "step", "tag", "value")
+
+    def __init__(
+        self, tag: str, step: int | None, mark: TagState | None, value: float | None
+    ) -> None:
+        self.tag = tag
+        self.step = step
+        self.mark = mark
+        self.value = value
+        self.last = self.before = NO_STEP
+        self.notices: list[Notice] = []
+        self.flags = 0
+        self.is_news = False
 
     def say(self, category: type[SafeWriterWarning], message: str, flag: int = 0) -> None:
         """Add a notice, which sets `flag` once it was told."""
         self.notices.append(Notice(category, message))
         self.flags |= flag
+        self.is_news = True
 
     def move(self, logger: object) -> None:
         """Move the tag: the value is being written. With the lock held."""
@@ -145,6 +156,7 @@ class TagLedger:
         state = known or TagState(kind)
         verdict = Verdict(tag, step, state if kind == state.kind else None, value)
         verdict.last = state.last
+        verdict.is_news = known is None
         warned = state.warned
         if given is not None and not warned & _FRACTION_WARNED:
             verdict.say(StepOrderWarning, _not_an_integer(tag, given, step), _FRACTION_WARNED)
@@ -184,13 +196,12 @@ class TagLedger:
             verdict.mark = state if state.kind == verdict.mark.kind else None
         state.warned |= verdict.flags
 
-    def overtaken(self, verdict: Verdict, before: int) -> list[Notice]:
-        """Return what is to be told of an event that was written when its tag was at `before`.
+    def overtaken(self, verdict: Verdict) -> list[Notice]:
+        """Return what is to be told of a value that was written when its tag was elsewhere.
 
-        That is not what was judged where another thread, or a signal handler, wrote the tag
-        between the two.
+        Another thread, or a signal handler, wrote the tag after it was judged.
         """
-        state, step = verdict.mark, verdict.step or 0
+        state, step, before = verdict.mark, verdict.step or 0, verdict.before
         if state is None or before == verdict.last or step > before:
             return []
         late = Verdict(verdict.tag, step, state, verdict.value)

@@ -82,8 +82,10 @@ class Part:
 
     def restart_at(self, tag: str, step: int | None) -> int | None:
         """Return the step of a restart that is due before `tag` is logged at `step`, if any."""
+        if self._earlier is None:
+            return None
         with self.lock:
-            return None if self._earlier is None else self._earlier.restart_at(tag, step)
+            return self._earlier.restart_at(tag, step)
 
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again: a restart there was announced."""

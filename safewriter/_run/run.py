@@ -134,6 +134,16 @@ class Run:
         """Whether the run is open in this very process."""
         return self.phase is Phase.OPEN and self._process is this_process()
 
+    def has(self, member: Member, generation: int) -> bool:
+        """Tell whether nothing happened to the run, and to a writer's part in it, since then."""
+        return (
+            self.generation == generation
+            and self.phase is Phase.OPEN
+            and not member.left
+            and member.run is self
+            and self._process is this_process()
+        )
+
     def adopt(self) -> None:
         """In a forked child: be a run of its own, closed, below the parent's."""
         if self._process is this_process():

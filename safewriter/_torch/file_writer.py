@@ -32,10 +32,14 @@ class _Passing(NamedTuple):
     """What was judged of the event that this thread has on its way, through torch and hooks."""
 
     door: RunFileWriter
+    binding: _Binding
     verdicts: list[Verdict]
 
 
 _inside = threading.local()
+
+# Of an event that has no value, such as a graph.
+_NO_VALUE = Verdict("", None, None, None)
 
 
 class _Binding(NamedTuple):
@@ -70,9 +74,10 @@ class RunFileWriter(FileWriter):
 
     def _follow(self) -> _Binding:
         """Be where the run is: it may have moved, been closed, or belong to a parent process."""
-        generation = ready(self._member)
-        run, binding = self._member.run, self._binding
-        if binding is None or binding.generation != generation or binding.run is not run:
+        binding = self._binding
+        if binding is None or not binding.run.has(self._member, binding.generation):
+            generation = ready(self._member)
+            run = self._member.run
             part = run.prepare(self._subdir, generation)
             directory = part.file.directory
             if (
@@ -121,7 +126,7 @@ class RunFileWriter(FileWriter):
             step, verdicts = self._check(
                 event.summary, event.step if step is None else step, walltime
             )
-        _inside.passing = _Passing(self, verdicts)
+        _inside.passing = _Passing(self, self._follow(), verdicts)
         try:
             super().add_event(event, step, walltime)
         finally:
@@ -136,7 +141,8 @@ class RunFileWriter(FileWriter):
         """
         step, verdicts = self._check(summary, global_step, walltime)
         before = getattr(_inside, "passing", None)
-        _inside.passing = _Passing(self, verdicts)
+        assert self._binding is not None
+        _inside.passing = _Passing(self, self._binding, verdicts)
         try:
             # Positional: trackers that wrap this take the step by its place.
             super().add_summary(summary, step, walltime)
@@ -150,35 +156,39 @@ class RunFileWriter(FileWriter):
         """Write an event that comes from torch's code, through whatever hook."""
         passing = getattr(_inside, "passing", None)
         if passing is not None and passing.door is self:
-            verdicts = passing.verdicts
+            binding, verdicts = passing.binding, passing.verdicts
         else:  # Somebody called the event writer itself.
             _, verdicts = self._check(event.summary, event.step, None)
+            binding = self._follow()
         payload = serialize(event)
-        first, others = (verdicts[0], verdicts[1:]) if verdicts else (None, [])
+        first = verdicts[0] if verdicts else _NO_VALUE
+        others = verdicts[1:]
         while True:
-            _, generation, part = self._follow()
-            with part.lock:
-                for verdict in verdicts:
-                    part.ledger.admit(verdict)
+            _, generation, part = binding
+            for verdict in verdicts:
+                if verdict.is_news:
+                    with part.lock:
+                        part.ledger.admit(verdict)
             before = part.file.append(
                 payload,
                 time.time(),
-                first.mark if first else None,
-                (first.step or 0) if first else 0,
-                first.value if first else None,
+                first.mark,
+                first.step or 0,
+                first.value,
                 self._member,
                 False,
                 generation,
                 others,
             )
             if before is not None:
-                break  # Else the run was closed in between.
-        if first is not None:
-            with part.lock:
-                late = part.ledger.overtaken(first, before)
-                for verdict in others:
-                    late += part.ledger.overtaken(verdict, verdict.before)
-            tell(late)
+                break
+            binding = self._follow()  # The run was closed in between.
+        if before != first.last or others:
+            first.before = before
+            for verdict in verdicts:
+                with part.lock:
+                    late = part.ledger.overtaken(verdict)
+                tell(late)
 
     def announce_restart(self, step: int) -> None:
         """Hide what was logged from `step` on from the readers that obey a restart.
@@ -216,14 +226,17 @@ class RunFileWriter(FileWriter):
         step = None if given is None else _as_step(given, summary)
         rounded = given if step is not None and step != given else None
         verdicts: list[Verdict] = []
+        self._follow()
         for value in summary.value:
             if value.WhichOneof("value") is not None and value.tag != _LAYOUT_TAG:
                 verdict = self._check_value(value, step, rounded)
-                tell(verdict.notices)
+                if verdict.notices:
+                    tell(verdict.notices)
                 step = verdict.step
                 verdicts.append(verdict)
-        for verdict in verdicts:
-            verdict.step = step  # One event has one step.
+        if len(verdicts) > 1:
+            for verdict in verdicts:
+                verdict.step = step  # One event has one step.
         return step, verdicts
 
     def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> Verdict:
@@ -253,7 +266,7 @@ class RunFileWriter(FileWriter):
         return getattr(state.logger, "left", False) or _lifecycle.interactive()
 
     def _make_fast_path(self, summary: Summary, verdicts: list[Verdict]) -> None:
-        if len(verdicts) != 1 or len(summary.value) != 1:
+        if len(verdicts) != 1 or verdicts[0].value is None or len(summary.value) != 1:
             return
         value, (verdict,) = summary.value[0], verdicts
         if value.WhichOneof("value") != "simple_value" or value.HasField("metadata"):
