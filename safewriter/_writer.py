@@ -29,7 +29,7 @@ from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
 from safewriter._torch import constructor, hooks, summaries
-from safewriter._torch.file_writer import RunFileWriter
+from safewriter._torch.file_writer import RunFileWriter, step_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -287,9 +287,11 @@ class SafeSummaryWriter(SummaryWriter):
             if not remaining:
                 return
         with _valid_text:
-            writers = self._series_writers(main_tag, remaining)
             # All of them first: a value that is refused leaves no part of the others behind.
             points = [hooks.torch_writer.scalar(main_tag, value) for value in remaining.values()]
+            for point in points[:1]:
+                step_of(point, global_step, walltime)
+            writers = self._series_writers(main_tag, remaining)
             for writer, point in zip(writers, points, strict=True):
                 writer.add_summary(point, global_step, walltime)
 

@@ -172,8 +172,9 @@ class Run:
         notices: list[Notice] = []
         while self.phase is not Phase.OPEN:
             if _lifecycle.exited() and self.generation:
-                # Nothing would close it again. Its event files open by themselves.
-                self.generation += 1
+                # Nothing would close it again. Its event files open by themselves, once they are
+                # closed for the last time.
+                self.generation += self.phase is Phase.CLOSED
                 break
             self.phase = Phase.OPENING
             _lifecycle.opened(self)
