@@ -15,6 +15,7 @@ import contextlib
 import enum
 import os
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,13 +64,14 @@ class Phase(enum.Enum):
     CLOSING = "its files are being closed; it may be opened again meanwhile"
 
 
-#: The runs that this process opened, by their real directories.
-known: dict[str, Run] = {}
+#: The runs that this process opened, by their real directories. Those that are open, those that
+#: were closed last, and those whose writers live are held on to.
+known: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
 
 #: The directories of the runs that this process began, in order.
 begun: dict[str, None] = {}
 
-# Closed runs that are remembered whole; of earlier ones the events on disk tell the rest.
+# Closed runs that are remembered whole; of others the events on disk tell the rest.
 _MOST_CLOSED = 64
 _closed: dict[Run, None] = {}
 
@@ -316,7 +318,7 @@ class Run:
             _lifecycle.closed(self)
             _closed[self] = None
             while len(_closed) > _MOST_CLOSED:
-                _forget(next(iter(_closed)))
+                _closed.pop(next(iter(_closed)), None)
 
     def _tell_if_empty(self) -> None:
         if self.phase is not Phase.CLOSED or not self.place.is_local or self.used:
@@ -367,11 +369,6 @@ class Run:
 def fork_name() -> str:
     """Return the name of what this process writes below a run of another one."""
     return f"fork-{this_process().pid}"
-
-
-def _forget(run: Run) -> None:
-    _closed.pop(run, None)
-    forget_unopened(run)
 
 
 def forget_unopened(run: Run) -> None:

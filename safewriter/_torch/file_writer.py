@@ -109,8 +109,10 @@ class RunFileWriter(FileWriter):
 
     def retry(self) -> None:
         """Try again what the disk has refused."""
-        if self._binding is not None and self._binding.run.is_open:
-            self._binding.part.file.flush()
+        binding = self._binding
+        # In a forked child, what waits there is the parent's.
+        if binding is not None and binding.run.has(self._member, binding.generation):
+            binding.part.file.flush()
 
     def add_event(self, event: Event, step: Any = None, walltime: float | None = None) -> None:
         """Check and write an event; see torch's ``FileWriter.add_event``.
