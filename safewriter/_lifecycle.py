@@ -127,18 +127,14 @@ def _catch_up_if_free(_: object) -> None:
 def catch_up() -> None:
     """End the part of each writer that became garbage. To be called without a lock."""
     while _collected and not _exited:
-        try:
-            reference = _collected.popleft()
-        except IndexError:
-            return  # Another thread was quicker.
-        try:
+        with contextlib.suppress(IndexError, ValueError):  # Another thread was quicker.
+            reference = _collected[0]
             known = _leaving.get(id(reference))
             if known is not None:
                 _leave(known[-1])
+            # Only now: a signal handler may raise before the end. It may be done twice.
             _leaving.pop(id(reference), None)
-        except BaseException:
-            _collected.append(reference)  # A signal handler raised before the end.
-            raise
+            _collected.remove(reference)
 
 
 def _leave(leave: Callable[[], None]) -> None:

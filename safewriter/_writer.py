@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import posixpath
-import reprlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,41 +23,19 @@ from safewriter._errors import (
 )
 from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS
 from safewriter._run import registry
-from safewriter._run.directory import check_name, explained, is_remote, may_pass, resolve
+from safewriter._run.directory import explained, is_remote, may_pass, resolve
 from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
 from safewriter._torch import constructor, hooks, summaries
-from safewriter._torch.file_writer import RunFileWriter
+from safewriter._torch.file_writer import RunFileWriter, step_of
+from safewriter._torch.series import AllWriters, series_name
+from safewriter._torch.valid_text import valid_text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 StrPath = str | os.PathLike[str]
-
-
-class _ValidText(contextlib.ContextDecorator):
-    """Say which tag it is that protobuf refuses; it does so before anything is written."""
-
-    # Not a generator: that would cost a tenth of a text.
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        if isinstance(exc_val, UnicodeError):
-            text = reprlib.repr(getattr(exc_val, "object", exc_val))
-            raise ValueError(
-                f"{text} is not valid Unicode: no event can hold what has no UTF-8. Take it out of "
-                "the tag or the text."
-            ) from None
-
-
-_valid_text = _ValidText()
 
 
 class SafeSummaryWriter(SummaryWriter):
@@ -178,7 +155,7 @@ class SafeSummaryWriter(SummaryWriter):
     def all_writers(self) -> Any:
         """The file writers by their directories; None when closed."""
         if getattr(self, "_files", None) or getattr(_inside, "writer", None) is self:
-            return _AllWriters(self)
+            return AllWriters(self)
         return None
 
     @all_writers.setter
@@ -248,7 +225,7 @@ class SafeSummaryWriter(SummaryWriter):
                 and fast.write(scalar_value, global_step)
             ):
                 return
-        with _valid_text:
+        with valid_text:
             super().add_scalar(
                 tag, scalar_value, global_step, walltime, new_style, double_precision
             )
@@ -270,7 +247,7 @@ class SafeSummaryWriter(SummaryWriter):
             self._get_file_writer()
         assert self._member is not None
         if hooks.hooked("add_scalars"):
-            with self._all_writers_stay(), _valid_text:
+            with self._all_writers_stay(), valid_text:
                 self._series_writers(main_tag, tag_scalar_dict)
                 super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
             return
@@ -286,10 +263,12 @@ class SafeSummaryWriter(SummaryWriter):
             }
             if not remaining:
                 return
-        with _valid_text:
-            writers = self._series_writers(main_tag, remaining)
+        with valid_text:
             # All of them first: a value that is refused leaves no part of the others behind.
             points = [hooks.torch_writer.scalar(main_tag, value) for value in remaining.values()]
+            for point in points[:1]:
+                step_of(point, global_step, walltime)
+            writers = self._series_writers(main_tag, remaining)
             for writer, point in zip(writers, points, strict=True):
                 writer.add_summary(point, global_step, walltime)
 
@@ -305,7 +284,7 @@ class SafeSummaryWriter(SummaryWriter):
 
     def _series_writers(self, main_tag: str, names: Iterable[str]) -> list[RunFileWriter]:
         base = self._get_file_writer().get_logdir()
-        called = [_series_name(base, main_tag, series) for series in names]
+        called = [series_name(base, main_tag, series) for series in names]
         # Only now: a name that is refused leaves no part of the others behind.
         return [
             self._series_writer(name, series) for name, series in zip(called, names, strict=True)
@@ -327,7 +306,7 @@ class SafeSummaryWriter(SummaryWriter):
             writer = files.setdefault(name, fresh)
         return writer
 
-    @_valid_text
+    @valid_text
     def add_histogram(
         self,
         tag: str,
@@ -350,7 +329,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text
+    @valid_text
     def add_image(
         self,
         tag: str,
@@ -372,7 +351,7 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text
+    @valid_text
     def add_images(
         self,
         tag: str,
@@ -398,14 +377,14 @@ class SafeSummaryWriter(SummaryWriter):
         walltime: float | None = None,
     ) -> None:
         """Write a text, shown as Markdown; see torch's ``SummaryWriter.add_text``."""
-        with _valid_text:
+        with valid_text:
             summary = None if hooks.hooked("add_text") else summaries.text(tag, text_string)
             if summary is None:
                 super().add_text(tag, text_string, global_step, walltime)
             else:
                 self._get_file_writer().add_summary(summary, global_step, walltime)
 
-    @_valid_text
+    @valid_text
     def add_hparams(
         self,
         hparam_dict: dict[str, Any],
@@ -518,7 +497,7 @@ def _inherited(name: str) -> Any:
 
     @functools.wraps(getattr(SummaryWriter, name))
     def method(self: SafeSummaryWriter, *args: Any, **kwargs: Any) -> None:
-        with _valid_text:
+        with valid_text:
             getattr(super(SafeSummaryWriter, self), name)(*args, **kwargs)
 
     return method
@@ -538,53 +517,6 @@ for _name in (
 
 
 _inside = threading.local()
-
-
-def _series_name(run: str, main_tag: str, series: object) -> str:
-    """Return what a series' directory is called below the run, as torch calls it."""
-    if not isinstance(series, str):
-        raise TypeError(
-            f"add_scalars takes a dict of names and numbers, but its key {series!r} is no str: "
-            "write it as one"
-        )
-    name = f"{main_tag.replace('/', '_')}_{series}"
-    path = f"{run}/{name}"
-    check_name(path)
-    if ".." in name.split("/"):
-        raise RunDirectoryError(
-            f"the series {series!r} of {main_tag!r} would lie outside of its run, at "
-            f"{posixpath.normpath(path)!r}: take the '..' out of its name"
-        )
-    return name
-
-
-class _AllWriters(Mapping[str, RunFileWriter]):
-    """A writer's file writers by their directories, as torch's code looks for them.
-
-    What it asks for below the run is made, so it never makes a file writer of its own.
-    """
-
-    def __init__(self, writer: SafeSummaryWriter) -> None:
-        self._writer = writer
-        self._base = writer.log_dir
-        self._files = writer._files
-
-    def __getitem__(self, path: str) -> RunFileWriter:
-        for name, file_writer in list(self._files.items()):
-            if path == (f"{self._base}/{name}" if name else self._base):
-                return file_writer
-        if not path.startswith(f"{self._base}/"):
-            raise KeyError(path)
-        return self._writer._series_writer(path[len(self._base) + 1 :], None)
-
-    def __contains__(self, path: object) -> bool:
-        return isinstance(path, str) and (path == self._base or path.startswith(f"{self._base}/"))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([f"{self._base}/{name}" if name else self._base for name in list(self._files)])
-
-    def __len__(self) -> int:
-        return len(self._files)
 
 
 class _HparamsWriter(SafeSummaryWriter):

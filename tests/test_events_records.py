@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -326,10 +327,12 @@ def test_tensorboard_agrees_up_to_the_first_fault(path, written, changes):
             break
         before.append(record.data)
     raw = []
-    for payload in RawEventFileLoader(str(path)).Load():
-        if not payload:  # Its reader is not made for records without a payload.
-            break
-        raw.append(payload)
+    # Its reader asks for as much memory as a length says, be it right or not.
+    with contextlib.suppress(MemoryError):
+        for payload in RawEventFileLoader(str(path)).Load():
+            if not payload:  # Its reader is not made for records without a payload.
+                break
+            raw.append(payload)
     assert raw[: len(before)] == before
     assert len(raw) == len(before) or (len(before) < len(records) and not records[len(before)].data)
 

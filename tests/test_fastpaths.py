@@ -39,7 +39,7 @@ def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def through_the_door(monkeypatch: pytest.MonkeyPatch) -> list[Summary]:
+def slow_path(monkeypatch: pytest.MonkeyPatch) -> list[Summary]:
     """Return the summaries that took the long way, filled as they do."""
     seen: list[Summary] = []
     add_summary = RunFileWriter.add_summary
@@ -125,8 +125,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("value", SHORT.values(), ids=SHORT)
-def test_scalar_by_the_short_cut_has_the_bytes_of_torchs(tmp_path, value, through_the_door):
-    """Every usual value takes the short cut from its second point on, with torch's bytes."""
+def test_scalar_by_the_short_cut_has_the_bytes_of_torchs(tmp_path, value, slow_path):
+    """Every usual value takes the fast path from its second point on, with torch's bytes."""
 
     def log(writer: SummaryWriter) -> None:
         for step in (1, 2, 3):
@@ -134,13 +134,13 @@ def test_scalar_by_the_short_cut_has_the_bytes_of_torchs(tmp_path, value, throug
 
     theirs, ours = written(tmp_path, log)
     assert ours == theirs
-    assert len(through_the_door) == 1
+    assert len(slow_path) == 1
 
 
 @pytest.mark.parametrize("value", LONG.values(), ids=LONG)
 @pytest.mark.filterwarnings("ignore::safewriter.InvisibleValueWarning")
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-def test_scalar_that_only_torch_knows_goes_the_long_way(tmp_path, value, through_the_door):
+def test_scalar_that_only_torch_knows_goes_the_long_way(tmp_path, value, slow_path):
     """A value of an unusual type, or beyond float32, is written as torch writes it."""
 
     def log(writer: SummaryWriter) -> None:
@@ -149,7 +149,7 @@ def test_scalar_that_only_torch_knows_goes_the_long_way(tmp_path, value, through
 
     theirs, ours = written(tmp_path, log)
     assert ours == theirs
-    assert len(through_the_door) == 2
+    assert len(slow_path) == 2
 
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED)
@@ -198,8 +198,8 @@ def test_every_tag_and_step_has_the_bytes_of_torchs(tmp_path_factory, tag, steps
     assert ours == theirs
 
 
-def test_steps_around_each_length_of_their_encoding(tmp_path, through_the_door):
-    """The short cut encodes every length of a step as protobuf does, in turns between two tags."""
+def test_steps_around_each_length_of_their_encoding(tmp_path, slow_path):
+    """The fast path encodes every length of a step as protobuf does, in turns between two tags."""
     edges = [2**bits for bits in range(0, 63, 7)]
     steps = sorted({max(edge + off, 1) for edge in edges for off in (-1, 0, 1)} | {2**63 - 1})
 
@@ -213,11 +213,11 @@ def test_steps_around_each_length_of_their_encoding(tmp_path, through_the_door):
 
     theirs, ours = written(tmp_path, log)
     assert ours == theirs
-    assert len(through_the_door) == 2
+    assert len(slow_path) == 2
 
 
-def test_series_by_the_short_cut_have_the_bytes_of_torchs(tmp_path, through_the_door):
-    """add_scalars writes each series as torch does, from the second call on by the short cut."""
+def test_series_by_the_short_cut_have_the_bytes_of_torchs(tmp_path, slow_path):
+    """add_scalars writes each series as torch does, from the second call on by the fast path."""
     values = {"a": 0.5, "b": torch.tensor(0.25), "c": np.float32(0.125), "d": 3}
 
     def log(writer: SummaryWriter) -> None:
@@ -226,13 +226,13 @@ def test_series_by_the_short_cut_have_the_bytes_of_torchs(tmp_path, through_the_
 
     theirs, ours = written(tmp_path, log)
     assert sorted(ours) == sorted(theirs)
-    assert len(through_the_door) == 4
+    assert len(slow_path) == 4
 
 
 @pytest.mark.parametrize("keyword", ["walltime", "new_style", "double_precision", "no step"])
 @pytest.mark.filterwarnings("ignore::safewriter.InvisibleValueWarning")
 @pytest.mark.filterwarnings("ignore::safewriter.MissingStepWarning")
-def test_unusual_arguments_go_the_long_way(tmp_path, keyword, through_the_door):
+def test_unusual_arguments_go_the_long_way(tmp_path, keyword, slow_path):
     """A wall time, a style or a missing step is left to torch's code."""
     arguments: dict[str, dict[str, Any]] = {
         "walltime": {"global_step": 2, "walltime": 5.5},
@@ -246,7 +246,7 @@ def test_unusual_arguments_go_the_long_way(tmp_path, keyword, through_the_door):
         writer.add_scalar("train/loss", 0.5, **arguments[keyword])
 
     theirs, ours = written(tmp_path, log)
-    assert len(through_the_door) == 2
+    assert len(slow_path) == 2
     if keyword != "no step":
         assert ours == theirs
 
@@ -612,20 +612,20 @@ def test_hook_of_the_file_writer_sees_every_event_while_it_is_there(
     assert len(payloads(tmp_path)) == 5 * each
 
 
-def test_hook_of_the_event_writer_stops_the_short_cut(tmp_path, monkeypatch, through_the_door):
+def test_hook_of_the_event_writer_stops_the_short_cut(tmp_path, monkeypatch, slow_path):
     """While another class stands under EventFileWriter's name, every scalar goes the long way."""
     theirs = type("Hooked", (torchs_module.EventFileWriter,), {})  # type: ignore[attr-defined]
     with SafeSummaryWriter(tmp_path, unique=False) as writer:
         for _ in range(3):
             CALLS["add_scalar"](writer)
-        assert len(through_the_door) == 1
+        assert len(slow_path) == 1
         with monkeypatch.context() as patched:
             patched.setattr(torchs_module, "EventFileWriter", theirs)
             for _ in range(3):
                 CALLS["add_scalar"](writer)
-        assert len(through_the_door) == 4
+        assert len(slow_path) == 4
         CALLS["add_scalar"](writer)
-        assert len(through_the_door) == 4
+        assert len(slow_path) == 4
     assert len(payloads(tmp_path)) == 7
 
 

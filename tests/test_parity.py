@@ -86,7 +86,7 @@ def log_twice(log: Log, directory: Path) -> tuple[Path, Path]:
     return directory / "stock", directory / "safe"
 
 
-# Scalars: step 0 and a first point go through the door, the later ones take the short cut.
+# Scalars: step 0 and a first point go the slow path, the later ones take the fast path.
 
 SCALARS: dict[str, Any] = {
     "float": 0.1,
@@ -173,7 +173,7 @@ def test_what_float32_cannot_hold_is_written_as_torch_writes_it(tmp_path, value)
     ids=["two", "none", "matrix", "str", "list", "None", "sparse", "object", "huge int"],
 )
 def test_what_torch_refuses_is_refused_in_the_same_way(tmp_path, value):
-    """A value that is no scalar raises torch's error, on the first point and by the short cut."""
+    """A value that is no scalar raises torch's error, on the first point and by the fast path."""
 
     def refusals(writer: Any) -> list[str]:
         seen = []
@@ -562,7 +562,7 @@ def test_a_step_beyond_64_bits_is_refused(tmp_path, step):
 
 
 def test_the_largest_step_is_written(tmp_path):
-    """The last step that fits in 64 bits arrives, first and by the short cut."""
+    """The last step that fits in 64 bits arrives, first and by the fast path."""
     with SafeSummaryWriter(tmp_path, unique=False) as writer:
         writer.add_scalar("first", 1.0, 2**63 - 1)
         writer.add_scalar("later", 1.0, -(2**63))
@@ -570,7 +570,7 @@ def test_the_largest_step_is_written(tmp_path):
     assert [event.step for event in read_events(tmp_path)][1:] == [2**63 - 1, -(2**63), 2**63 - 1]
 
 
-# The short cut by itself.
+# The fast path by itself.
 
 _text = st.text(st.characters(exclude_categories=["Cs"]))
 _float32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -613,9 +613,9 @@ def test_the_short_cut_writes_the_bytes_of_protobuf(tag, points):
     """Without a protocol buffer, the event's bytes are those that protobuf serializes."""
     file = Recorder()
     for step, value, wall_time in points:
-        # One of its own for each point: by the short cut, steps have to rise.
-        shortcut = FastScalar(tag, TagState("scalar", 0), file.append, None)
-        assert shortcut.write(value, step, wall_time)
+        # One of its own for each point: by the fast path, steps have to rise.
+        fast = FastScalar(tag, TagState("scalar", 0), file.append, None)
+        assert fast.write(value, step, wall_time)
     assert file.payloads == [
         Event(
             wall_time=wall_time,

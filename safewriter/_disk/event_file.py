@@ -20,18 +20,18 @@ Who may be in here, and when
 from __future__ import annotations
 
 import contextlib
-import enum
 import errno
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from safewriter._disk import backlog, open_files
 from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, timestamp_of
+from safewriter._disk.marks import Mark, Move
 from safewriter._disk.open_files import Descriptor, identity
 from safewriter._disk.reports import Reports, counted
+from safewriter._disk.states import State
 from safewriter._errors import WriteErrorWarning, warn
 from safewriter._tfrecord import frame, version_record
 
@@ -40,43 +40,6 @@ _GONE_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ESTALE
 
 #: Seconds between two looks at whether the file is still where it was created.
 _LOOK_SECONDS = 1.0
-
-
-class State(enum.Enum):
-    """How an event file stands."""
-
-    NEW = "no file yet: the next event makes one"
-    READY = "open, and nothing waits"
-    BUSY = "a write is under way, or an exception left it: the file's size tells what arrived"
-    WAITING = "not open, or something waits: the next event, or flush, goes on"
-    GONE = "the file is no longer where it was: the run is told before a new one is made"
-    CLOSED = "closed: opens again for a later opening of its run only"
-
-
-#: What may follow a state.
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.NEW: frozenset({State.WAITING, State.CLOSED}),
-    State.READY: frozenset({State.BUSY, State.WAITING, State.GONE, State.NEW, State.CLOSED}),
-    State.BUSY: frozenset({State.READY, State.WAITING, State.GONE, State.NEW, State.CLOSED}),
-    State.WAITING: frozenset({State.READY, State.BUSY, State.GONE, State.NEW, State.CLOSED}),
-    State.GONE: frozenset({State.NEW, State.CLOSED}),
-    State.CLOSED: frozenset({State.WAITING, State.NEW}),
-}
-
-
-class Mark(Protocol):
-    """What must rise: the last step of a tag, with its value and its writer."""
-
-    last: int
-    value: float | None
-    logger: object
-
-
-class Move(Protocol):
-    """A further mark, of an event that has several."""
-
-    def move(self, logger: object) -> None:
-        """Move it."""
 
 
 # Looked up at each event: a member of an enumeration is found by a search of its class.
@@ -124,6 +87,11 @@ class EventFile:
     def state(self) -> State:
         """How the file stands at this moment."""
         return self._state
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._state is _CLOSED
 
     def open(self, generation: int = 0) -> None:
         """Create the file with its version record, unless there is one.
@@ -573,31 +541,3 @@ def _went_away(path: str | None, events: int, *, deleted: bool = False) -> str:
         f"{path} is no longer there: it was deleted, moved, renamed or replaced, and with it "
         f"{counted(events)}"
     )
-
-
-class SilentFile(EventFile):
-    """An event file that is never made: that of a rank which is told to be silent."""
-
-    def open(self, generation: int = 0) -> None:
-        """Do nothing."""
-
-    def append(
-        self,
-        payload: bytes,
-        now: float,
-        mark: Mark | None = None,
-        step: int = 0,
-        *_: Any,
-        **__: Any,
-    ) -> int:
-        """Write nothing; what is logged is still checked."""
-        if mark is None:
-            return 0
-        before, mark.last = mark.last, step
-        return before
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def close(self, generation: int = 0, *, look: bool = True) -> None:
-        """Do nothing."""

@@ -102,8 +102,15 @@ class Descriptor:
                 raise failed
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # It may not have been made to its end.
-            self.close()
+        while True:
+            try:
+                self.close()
+                return
+            except (OSError, AttributeError):  # It may not have been made to its end.
+                return
+            except BaseException:
+                # A signal handler raised. Nobody could be told here, and nothing may stay open.
+                continue
 
 
 def _is(number: int, known: _Identity | None) -> bool:

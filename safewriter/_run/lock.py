@@ -66,6 +66,8 @@ class RunLock:
         self._filelock: Any = None
         self._unlockable = False
         self._session: Record | None = None
+        # The sessions before ours; what they are cannot change while the lock is held.
+        self._earlier: list[Record] = []
 
     def acquire(self) -> list[Notice]:
         """Take the lock without waiting, and write the record of a running run.
@@ -92,7 +94,7 @@ class RunLock:
                             "writes it.",
                         )
                     )
-        self._write_start()
+            self._write_start(folder)
         return notices
 
     def _lock(self, folder: Folder) -> None:
@@ -126,7 +128,10 @@ class RunLock:
         session = self._session
         if session is not None:
             session.update(end=time.time(), status=status)
-            self._write(session)
+            if not self._unlockable and self.is_there():
+                self._write([*self._earlier, session])
+            else:
+                self._write_if_ours(session)
             self._session = None
         with contextlib.suppress(OSError):
             self._descriptor.close()
@@ -161,7 +166,7 @@ class RunLock:
             self._descriptor.close()
         return self.acquire()
 
-    def _write_start(self) -> None:
+    def _write_start(self, folder: Folder) -> None:
         process = this_process()
         session = self._session
         if session is None:
@@ -178,25 +183,30 @@ class RunLock:
                 "status": "running",
             }
             self._session = session
-        self._write(session, begins=True)
+        self._earlier = [] if folder.is_new else self._sessions(folder)
+        if self._earlier and self._earlier[-1].get("token") == session["token"]:
+            # This process closed the run and opens it again: it is one session.
+            session["start"] = self._earlier.pop().get("start", session["start"])
+        self._write([*self._earlier, session], folder)
 
-    def _write(self, session: Record, *, begins: bool = False) -> None:
+    def _write_if_ours(self, session: Record) -> None:
+        """Write the end, unless another process took the directory over: then the record is its."""
+        sessions = self._sessions()
+        if sessions and sessions[-1].get("token") == session["token"]:
+            self._write([*sessions[:-1], session])
+
+    def _sessions(self, folder: Folder | None = None) -> list[Record]:
+        try:
+            record = read_record(self.directory, folder) or {"sessions": []}
+        except OSError:
+            return []
+        return [session for session in record["sessions"] if session]
+
+    def _write(self, sessions: list[Record], folder: Folder | None = None) -> None:
         # Nothing of the run depends on its record: where it cannot be written, training goes on.
         with contextlib.suppress(OSError):
-            record = read_record(self.directory) or {"sessions": []}
-            sessions = [each for each in record["sessions"] if each]
-            if sessions and sessions[-1].get("token") == session["token"]:
-                # This process closed the run and opens it again: it is one session.
-                session["start"] = sessions[-1].get("start", session["start"])
-                sessions[-1] = session
-            elif begins:
-                sessions.append(session)
-            else:
-                return  # Another process took the directory over, and the record is its own.
-            write_record(
-                self.directory,
-                {"path": self.directory, "comment": self._comment, "sessions": sessions},
-            )
+            record = {"path": self.directory, "comment": self._comment, "sessions": sessions}
+            write_record(self.directory, record, folder)
 
 
 def _opened(folder: Folder) -> Descriptor:

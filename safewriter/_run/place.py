@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from safewriter._disk.event_file import EventFile, SilentFile
+from safewriter._disk.event_file import EventFile
+from safewriter._disk.silent_file import SilentFile
 from safewriter._errors import Notice
 from safewriter._run.directory import has_events, is_remote
 from safewriter._run.lock import RunLock

@@ -163,6 +163,8 @@ def start_over(member: Member, tag: str, step: int) -> None:
         if not member.may_move:
             return
         member.may_move = False
+        # Until it has left: its leaving leaves both, whatever comes in between.
+        member.moved_from = old
         _begin(old.request, member, set(), notices)
         member.fast_scalars = {}
         old.members.discard(member)
@@ -171,9 +173,10 @@ def start_over(member: Member, tag: str, step: int) -> None:
     try:
         patiently(attempt)
     except (HeldError, RunDirectoryError):
-        member.run = old
+        member.run, member.moved_from = old, None
         return  # The disk refuses another directory, and training goes on in this one.
     old.finish_closing()
+    member.moved_from = None
     logger.info(
         "the steps of tag %r start over at %d: from here on they go to a new run, %s",
         tag,

@@ -15,6 +15,7 @@ import contextlib
 import enum
 import os
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,13 +64,14 @@ class Phase(enum.Enum):
     CLOSING = "its files are being closed; it may be opened again meanwhile"
 
 
-#: The runs that this process opened, by their real directories.
-known: dict[str, Run] = {}
+#: The runs that this process opened, by their real directories. Those that are open, those that
+#: were closed last, and those whose writers live are held on to.
+known: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
 
 #: The directories of the runs that this process began, in order.
 begun: dict[str, None] = {}
 
-# Closed runs that are remembered whole; of earlier ones the events on disk tell the rest.
+# Closed runs that are remembered whole; of others the events on disk tell the rest.
 _MOST_CLOSED = 64
 _closed: dict[Run, None] = {}
 
@@ -78,24 +80,37 @@ class Member:
     """One writer's part in a run."""
 
     def __init__(self) -> None:
-        self.run: Run
+        # None until it has joined one.
+        self._run: Run | None = None
+        # The run that it is about to leave for another one.
+        self.moved_from: Run | None = None
         self.left = False
         # A writer made for a run that others wrote before: if its step count starts over, it moves.
         self.may_move = False
         # The writer's fast paths into this run, by tag, or by tag and series.
         self.fast_scalars: dict[str | tuple[str, str], Any] = {}
 
+    @property
+    def run(self) -> Run:
+        """The run that it is part of."""
+        assert self._run is not None
+        return self._run
+
+    @run.setter
+    def run(self, run: Run) -> None:
+        self._run = run
+
     def leave(self) -> None:
         """Take no further part; the last one to leave closes the run."""
-        run = getattr(self, "run", None)
-        if run is None:
-            return  # Its construction failed.
+        runs = [run for run in (self.moved_from, self._run) if run is not None]
         with _lifecycle.state_lock:
             self.left = True
             self.fast_scalars = {}
-            run.members.discard(self)
-            run.close_if_left()
-        run.finish_closing()
+            for run in runs:
+                run.members.discard(self)
+                run.close_if_left()
+        for run in runs:
+            run.finish_closing()
 
 
 class Run:
@@ -140,7 +155,7 @@ class Run:
             self.generation == generation
             and self.phase is Phase.OPEN
             and not member.left
-            and member.run is self
+            and member._run is self
             and self._process is this_process()
         )
 
@@ -172,8 +187,9 @@ class Run:
         notices: list[Notice] = []
         while self.phase is not Phase.OPEN:
             if _lifecycle.exited() and self.generation:
-                # Nothing would close it again. Its event files open by themselves.
-                self.generation += 1
+                # Nothing would close it again. Its event files open by themselves, once they are
+                # closed for the last time.
+                self.generation += self.phase is Phase.CLOSED
                 break
             self.phase = Phase.OPENING
             _lifecycle.opened(self)
@@ -181,10 +197,10 @@ class Run:
                 if self._claims:
                     self._go_to(claim_name(self._directory))
                     self._claims = False
-                # Before it is locked: whoever asks again finds this run, not a lock of its own.
-                known[real(self._directory)] = self
                 with explained(self._directory):
                     os.makedirs(self._directory, exist_ok=True)
+                    # Before it is locked: whoever asks again finds this run, no lock of its own.
+                    known[real(self._directory)] = self
                     notices += self._lock.acquire()
             if self.phase is Phase.OPENING:  # Else a signal handler closed it meanwhile.
                 self.open_anyway()
@@ -196,9 +212,10 @@ class Run:
         self.generation += 1
         self.phase = Phase.OPEN
         _closed.pop(self, None)
-        known[real(self._directory)] = self
         if self.place.is_local:
             begun[self._directory] = None
+        else:
+            known[self._directory] = self
         _lifecycle.opened(self)
 
     def abandon(self) -> None:
@@ -231,6 +248,7 @@ class Run:
         except (HeldError, RunDirectoryError):
             notices = []
             self.open_anyway()
+            known[real(self._directory)] = self
         return [
             *notices,
             Notice(
@@ -298,24 +316,35 @@ class Run:
             phase, generation = self.phase, self.generation
         if phase is not Phase.CLOSING or not mine:
             return
-        # All of it, even where a warning is an exception.
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._tell_if_empty)
-            stack.callback(self._release, generation)
-            for part in list(self.parts.values()):
-                stack.callback(part.file.close, generation, look=look)
+        released = False
+        while not released:  # Another thread may have made a series meanwhile.
+            try:
+                self._close_files(generation, look)
+            finally:
+                released = self._release(generation)
+        self._tell_if_empty()
         _lifecycle.catch_up()
 
-    def _release(self, generation: int) -> None:
+    def _close_files(self, generation: int, look: bool) -> None:
+        # All of them, even where a warning is an exception.
+        with contextlib.ExitStack() as stack:
+            for part in list(self.parts.values()):
+                stack.callback(part.file.close, generation, look=look)
+
+    def _release(self, generation: int) -> bool:
+        """Let go of the lock, and be closed; False if there is a file yet to be closed."""
         with _lifecycle.state_lock:
             if self.phase is not Phase.CLOSING or self.generation != generation:
-                return  # It was opened again meanwhile.
+                return True  # It was opened again meanwhile, or somebody else was quicker.
+            if not all(part.file.is_closed for part in list(self.parts.values())):
+                return False
             self._lock.release(self._status)
             self.phase = Phase.CLOSED
             _lifecycle.closed(self)
             _closed[self] = None
             while len(_closed) > _MOST_CLOSED:
-                _forget(next(iter(_closed)))
+                _closed.pop(next(iter(_closed)), None)
+        return True
 
     def _tell_if_empty(self) -> None:
         if self.phase is not Phase.CLOSED or not self.place.is_local or self.used:
@@ -340,7 +369,9 @@ class Run:
 
     def _looked(self) -> None:
         """See to the lock, about once a second: it may be gone, with the directory or alone."""
-        if self.is_open and not self._lock.is_there() and not _lifecycle.exited():
+        if not self.is_open:
+            return  # It is being closed.
+        if not self._lock.is_there() and not _lifecycle.exited():
             notices: list[Notice] = []
             try:
                 notices = patiently(self._renew)
@@ -366,11 +397,6 @@ class Run:
 def fork_name() -> str:
     """Return the name of what this process writes below a run of another one."""
     return f"fork-{this_process().pid}"
-
-
-def _forget(run: Run) -> None:
-    _closed.pop(run, None)
-    forget_unopened(run)
 
 
 def forget_unopened(run: Run) -> None:

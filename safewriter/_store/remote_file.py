@@ -15,7 +15,7 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from safewriter._disk.event_file import Mark, Move
+from safewriter._disk.marks import Mark, Move
 from safewriter._errors import Notice, RunDirectoryError, WriteErrorWarning, tell
 
 _RETRY_SECONDS = 5.0
@@ -48,6 +48,11 @@ class RemoteFile:
     def path(self) -> str | None:
         """The address of the event file."""
         return getattr(self._writer, "_file_name", None)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is nothing left to upload."""
+        return self._writer is None
 
     def open(self, generation: int = 0) -> None:
         """Make the file. Raises :class:`RunDirectoryError` if the directory cannot be used."""

@@ -109,8 +109,10 @@ class RunFileWriter(FileWriter):
 
     def retry(self) -> None:
         """Try again what the disk has refused."""
-        if self._binding is not None and self._binding.run.is_open:
-            self._binding.part.file.flush()
+        binding = self._binding
+        # In a forked child, what waits there is the parent's.
+        if binding is not None and binding.run.has(self._member, binding.generation):
+            binding.part.file.flush()
 
     def add_event(self, event: Event, step: Any = None, walltime: float | None = None) -> None:
         """Check and write an event; see torch's ``FileWriter.add_event``.
@@ -218,12 +220,7 @@ class RunFileWriter(FileWriter):
     def _check(
         self, summary: Summary, given: Any, walltime: float | None
     ) -> tuple[int | None, list[Verdict]]:
-        if walltime is not None and not math.isfinite(walltime):
-            raise ValueError(
-                f"walltime {walltime} of {_tags(summary)} is not finite: TensorBoard would stop "
-                "reading the event file there; pass seconds since the epoch"
-            )
-        step = None if given is None else _as_step(given, summary)
+        step = step_of(summary, given, walltime)
         rounded = given if step is not None and step != given else None
         verdicts: list[Verdict] = []
         self._follow()
@@ -281,7 +278,18 @@ def _tags(summary: Summary) -> str:
     return ", ".join(repr(value.tag) for value in summary.value) or "an event"
 
 
-def _as_step(given: Any, summary: Summary) -> int:
+def step_of(summary: Summary, given: Any, walltime: float | None) -> int | None:
+    """Return the step that was given as an integer.
+
+    Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
+    """
+    if walltime is not None and not math.isfinite(walltime):
+        raise ValueError(
+            f"walltime {walltime} of {_tags(summary)} is not finite: TensorBoard would stop "
+            "reading the event file there; pass seconds since the epoch"
+        )
+    if given is None:
+        return None
     try:
         step = int(given)
     except (ValueError, OverflowError):  # NaN, infinite, or text

@@ -92,7 +92,7 @@ def tags(warm, tmp_path, count: int) -> float:
 
 
 def test_many_tags(warm, tmp_path):
-    """The ledger and the short cut of a tag take less than a kilobyte."""
+    """The ledger and the fast path of a tag take less than a kilobyte."""
     assert tags(warm, tmp_path, 20_000) < 1024
 
 
