@@ -278,7 +278,10 @@ class Round:
 
     def move(self, rng: random.Random) -> None:
         """Move an event file, or a whole directory, away from the logs: there it can be read."""
-        files = event_files(self.logs)
+        try:
+            files = event_files(self.logs)
+        except OSError:  # Another thread moves something away in this moment.
+            return
         if not files:
             return
         source = Path(rng.choice(files))
@@ -436,9 +439,11 @@ class Round:
 
     def refuse_for_a_moment(self, rng: random.Random) -> None:
         """Have the disk refuse; then have all go out that waited, and tell it."""
-        self.refusals += 1
-        sizes = [os.path.getsize(file) for file in event_files(self.logs) if os.path.exists(file)]
+        sizes = [0]
+        with contextlib.suppress(OSError):  # The file may be moved away in this moment.
+            sizes = [os.path.getsize(file) for file in event_files(self.logs)]
         size = rng.choice([0, rng.choice(sizes or [0]) + rng.randrange(100)])
+        self.refusals += 1
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         threading.Event().wait(rng.random() ** 2)
