@@ -51,6 +51,7 @@ class Told:
     logged: list[Key] = field(default_factory=list)
     waited: list[Key] = field(default_factory=list)
     warned: collections.Counter[str] = field(default_factory=collections.Counter)
+    texts: dict[str, str] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     lost: int = 0
     raised: int = 0
@@ -66,6 +67,7 @@ class Told:
             (self.logged if letter == "A" else self.waited).append(key)
         elif letter == "W":
             self.warned[fields[0]] += 1
+            self.texts[fields[0]] = fields[1]
             if fields[0] == "StepOrderWarning":
                 self.hidden.add(fields[1])
         elif letter == "L":
@@ -86,6 +88,7 @@ class Listener:
 
     def __init__(self, path: Path, lives: float | None) -> None:
         os.mkfifo(path)
+        self._copy = path.with_name("told").open("wb")
         self.told = Told()
         self._lives = lives
         self._ended = False
@@ -100,6 +103,7 @@ class Listener:
         self._ended = True
         self._thread.join()
         os.close(self._descriptor)
+        self._copy.close()
         return self.told
 
     def _listen(self) -> None:
@@ -111,6 +115,7 @@ class Listener:
                 data = os.read(self._descriptor, 1 << 20)
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
+                self._copy.write(line + b"\n")
                 self.told.read(line.decode())
             if self._lives is not None and self.told.pid and die_at == float("inf"):
                 die_at = time.monotonic() + self._lives
@@ -191,7 +196,7 @@ def problems_of(directory: Path, told: Told, options: Options, ending: str) -> l
     problems += [f"torn: {file}" for file in disk.torn if file in disk.files and not may_be_torn]
     problems += falls(disk, told, certain=ending not in CUT_OFF and not told.raised)
     problems += [
-        f"{times} times {name}"
+        f"{times} times {name}: {told.texts[name]}"
         for name, times in told.warned.items()
         if name not in expected_warnings(options)
     ]
@@ -217,7 +222,8 @@ def falls(disk: Disk, told: Told, *, certain: bool) -> list[str]:
 
 def expected_warnings(options: Options) -> set[str]:
     """Return the warnings that there may be."""
-    found = {"StepOrderWarning", "EmptyRunWarning"}
+    # An exception in os.walk() leaves a scandir() behind.
+    found = {"StepOrderWarning", "EmptyRunWarning", "ResourceWarning"}
     if options.moves or options.refusals:
         found |= {"WriteErrorWarning"}
     if options.forks:
