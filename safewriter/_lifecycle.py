@@ -143,6 +143,7 @@ def _leave(leave: Callable[[], None]) -> None:
     except Exception:
         # A warning that was made an error. The code here has nothing to do with it.
         logger.exception("a writer was garbage collected")
+        leave()  # Or what a signal handler raised: then there is more to do.
 
 
 def _close_all() -> None:

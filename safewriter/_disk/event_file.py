@@ -88,10 +88,9 @@ class EventFile:
         """How the file stands at this moment."""
         return self._state
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the file is closed."""
-        return self._state is _CLOSED
+    def is_closed_for(self, generation: int) -> bool:
+        """Tell whether the file is closed, and stays so for this opening of its run."""
+        return self._state is _CLOSED and self._closed_for >= generation
 
     def open(self, generation: int = 0) -> None:
         """Create the file with its version record, unless there is one.

@@ -11,8 +11,7 @@ from safewriter._disk.marks import Mark
 class SilentFile(EventFile):
     """An event file that is never made: that of a rank which is told to be silent."""
 
-    @property
-    def is_closed(self) -> bool:
+    def is_closed_for(self, generation: int) -> bool:
         """Always: there is nothing to close."""
         return True
 

@@ -61,6 +61,8 @@ def explained(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            raise  # Not the file system's: a signal handler raised it, TimeoutError for example.
         for directory in missing:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)

@@ -48,6 +48,12 @@ _NAME = "lock"
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 
 
+# The folder was deleted or renamed a moment ago.
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, None})
+
+_MOST_TRIES = 10
+
+
 class HeldError(Exception):
     """Another process holds the lock at this moment."""
 
@@ -81,8 +87,8 @@ class RunLock:
             try:
                 self._lock(folder)
             except OSError as error:
-                if error.errno in NOT_A_FILE:
-                    raise  # A link, or no file at all: somebody put it there.
+                if error.errno in NOT_A_FILE or error.errno in _NOT_THERE:
+                    raise  # Somebody put a link or a pipe there, or took the folder away.
                 # ENOLCK, ENOTSUP, EROFS, ENOSYS, or a lock file that may not even be read.
                 if not self._unlockable:
                     self._unlockable = True
@@ -105,7 +111,7 @@ class RunLock:
             except Timeout:
                 raise HeldError from None
             return
-        while True:
+        for _ in range(_MOST_TRIES):
             if not self._descriptor.is_ours():
                 self._descriptor = _opened(folder)
             number = self._descriptor.number
@@ -122,6 +128,8 @@ class RunLock:
             if self.is_there():
                 return
             self._descriptor.close()  # It was deleted or replaced meanwhile.
+        # Such as a directory that was renamed while its hidden folder is open here.
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
 
     def release(self, status: str) -> None:
         """Write the run's end into the record, if it still is ours, and let go of the lock."""

@@ -336,7 +336,8 @@ class Run:
         with _lifecycle.state_lock:
             if self.phase is not Phase.CLOSING or self.generation != generation:
                 return True  # It was opened again meanwhile, or somebody else was quicker.
-            if not all(part.file.is_closed for part in list(self.parts.values())):
+            parts = list(self.parts.values())
+            if not all(part.file.is_closed_for(generation) for part in parts):
                 return False
             self._lock.release(self._status)
             self.phase = Phase.CLOSED

@@ -49,10 +49,9 @@ class RemoteFile:
         """The address of the event file."""
         return getattr(self._writer, "_file_name", None)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether there is nothing left to upload."""
-        return self._writer is None
+    def is_closed_for(self, generation: int) -> bool:
+        """Tell whether nothing is left to upload, and stays so for this opening of the run."""
+        return self._writer is None and self._closed_for >= generation
 
     def open(self, generation: int = 0) -> None:
         """Make the file. Raises :class:`RunDirectoryError` if the directory cannot be used."""

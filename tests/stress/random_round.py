@@ -63,11 +63,11 @@ class Injected(KeyboardInterrupt):
     """What a signal handler raises."""
 
 
-class InjectedTimeout(TimeoutError):
+class InjectedTimeoutError(TimeoutError):
     """What another signal handler raises: it looks like an error of the system."""
 
 
-_INJECTED = (Injected, InjectedTimeout)
+_INJECTED = (Injected, InjectedTimeoutError)
 
 
 @dataclass
@@ -98,7 +98,9 @@ class Options:
             threads=rng.randint(0, 3),
             tags=rng.choice([1, 2, 5]),
             signal_seconds=rng.choice([0.0005, 0.002, 0.01]) if signals else 0.0,
-            raises=rng.choice([None, Injected, Injected, InjectedTimeout]) if signals else None,
+            raises=rng.choice([None, Injected, Injected, InjectedTimeoutError])
+            if signals
+            else None,
             forks=rng.random() < 0.5,
             moves=rng.random() < 0.4,
             refusals=rng.random() < 0.4,
@@ -177,9 +179,7 @@ class Round:
         """Log a point of each of two series."""
         self.log(
             tag,
-            lambda step: writer.add_scalars(
-                tag + self.name, {"a": step / 2, "b": step / 4}, step
-            ),
+            lambda step: writer.add_scalars(tag + self.name, {"a": step / 2, "b": step / 4}, step),
             SERIES,
         )
 
@@ -383,9 +383,7 @@ class Round:
             self.progress[0] = (self.progress[0] or 0) + 1
             try:
                 self.armed = True
-                self.attempt(
-                    "in main", lambda: self.do_something(self.rng, "main", may_exit=True)
-                )
+                self.attempt("in main", lambda: self.do_something(self.rng, "main", may_exit=True))
                 self.armed = False
             except _INJECTED:
                 self.handlers = 0
@@ -506,12 +504,6 @@ class Round:
             left = open_descriptors().items() - before.items()
             if left:
                 self.journal.error(f"left open: {sorted(left)}")
-                from safewriter import _lifecycle
-                from safewriter._run.run import known
-                self.journal.error(f"DEBUG leaving {[(r(), l.__self__.left, getattr(l.__self__, 'run', None) and l.__self__.run._directory, l.__self__ in l.__self__.run.members) for r, _, l in _lifecycle._leaving.values()]}")
-                self.journal.error("DEBUG members " + str([(type(x).__name__, str(x)[:300]) for r in _lifecycle._open for m in r.members for x in gc.get_referrers(m)]))
-                runs = {*known.values(), *_lifecycle._open}
-                self.journal.error(f"DEBUG {len(_lifecycle._collected)} " + "\n".join(f"{r._directory} {r.phase.name} gen {r.generation} members {len(r.members)} {[(n,p.file.state.name,p.file._fd,p.file._closed_for) for n,p in r.parts.items() if p.file._fd >= 0]}" for r in runs if any(p.file._fd>=0 for p in r.parts.values())))
         self.journal.tell("D", self.made, next(self.numbers) - 1, self.moves)
 
     def close_all(self) -> None:
