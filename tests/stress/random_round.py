@@ -150,6 +150,7 @@ class Round:
         self.pending: collections.deque[tuple[str, int, tuple[str, ...]]] = collections.deque()
         # How far each worker is, the main thread first; None once it has ended.
         self.progress: list[int | None] = [0] * (1 + self.options.threads)
+        self.main = threading.get_ident()
         self.armed = self.forking = False
         self.handlers = self.handlers_begun = 0
         self.children: collections.deque[tuple[int, float]] = collections.deque()
@@ -296,21 +297,23 @@ class Round:
 
     def fork(self, rng: random.Random, *, may_exit: bool) -> None:
         """Fork a child that logs and dies."""
-        if len(self.children) > 3 or self.forking:
+        in_main = threading.get_ident() == self.main
+        if len(self.children) > 3 or (in_main and self.forking):
             return
         number = next(self.numbers)
         # What Python does around a fork may not be interrupted by a handler that raises, or forks,
         # and Linux begins a fork anew at each signal.
-        self.forking = True
-        armed, self.armed = self.armed, False
+        armed = self.armed
+        if in_main:
+            self.forking, self.armed = True, False
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         pid = os.fork()
         if pid == 0:
             self.be_child(number, may_exit=may_exit)
         self.children.append((pid, time.monotonic()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-        self.armed = armed
-        self.forking = False
+        if in_main:
+            self.forking, self.armed = False, armed
 
     def be_child(self, number: int, *, may_exit: bool) -> NoReturn:
         """Log in a forked child, and die."""
