@@ -97,15 +97,13 @@ def test_all_descriptors_are_closed(warm, tmp_path, highest):
     assert run_status(tmp_path / "run") is RunStatus.FINISHED
 
 
-@pytest.mark.parametrize("of", ["run/events", "all_a/events", "lock", "/"])
+@pytest.mark.parametrize("of", ["lock", "/"])
 def test_numbers_are_used_again_before_close(warm, tmp_path, of):
-    """The user's files get the very numbers of ours: logging and close() leave them alone."""
+    """The user's files get the very numbers of ours: flush() and close() leave them alone."""
     warm.run(
         SETUP
         + """
     files = take_numbers(sys.argv[1])
-    log(5, 9)
-    for file in files: file.check()
     writer.flush()
     writer.close()
     for file in files: file.check()
@@ -113,7 +111,27 @@ def test_numbers_are_used_again_before_close(warm, tmp_path, of):
         cwd=tmp_path,
         args=[of],
     )
-    assert_all_there(tmp_path / "run", 8)
+    assert_all_there(tmp_path / "run", 4)
+    assert run_status(tmp_path / "run") is RunStatus.FINISHED
+
+
+def test_the_number_of_the_lock_is_used_again_while_the_run_goes_on(warm, tmp_path):
+    """The lock was closed by hand, and its number is a file's of the user: that stays open."""
+    warm.run(
+        SETUP
+        + """
+    files = take_numbers("lock")
+    log(5, 9)
+    for file in files: file.check()
+    writer.close()
+    for file in files: file.check()
+    log(9, 10)
+    writer.close()
+    for file in files: file.check()
+    """,
+        cwd=tmp_path,
+    )
+    assert_all_there(tmp_path / "run", 9)
     assert run_status(tmp_path / "run") is RunStatus.FINISHED
 
 
