@@ -97,7 +97,7 @@ def test_all_descriptors_are_closed(warm, tmp_path, highest):
     assert run_status(tmp_path / "run") is RunStatus.FINISHED
 
 
-@pytest.mark.parametrize("of", ["lock", "/"])
+@pytest.mark.parametrize("of", ["/.safewriter/lock", "/"])
 def test_numbers_are_used_again_before_close(warm, tmp_path, of):
     """The user's files get the very numbers of ours: flush() and close() leave them alone."""
     warm.run(
@@ -120,7 +120,7 @@ def test_the_number_of_the_lock_is_used_again_while_the_run_goes_on(warm, tmp_pa
     warm.run(
         SETUP
         + """
-    files = take_numbers("lock")
+    files = take_numbers("/.safewriter/lock")
     log(5, 9)
     for file in files: file.check()
     writer.close()
@@ -135,7 +135,7 @@ def test_the_number_of_the_lock_is_used_again_while_the_run_goes_on(warm, tmp_pa
     assert run_status(tmp_path / "run") is RunStatus.FINISHED
 
 
-@pytest.mark.parametrize("of", ["run/events", "all_a/events", "lock", "/"])
+@pytest.mark.parametrize("of", ["run/events", "all_a/events", "/.safewriter/lock", "/"])
 def test_numbers_are_used_again_before_exit(warm, tmp_path, of):
     """The exit hook, which closes the run, leaves the user's files alone."""
     done = warm.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -399,6 +400,7 @@ def test_a_hostile_start_of_a_live_run(others, curve, run, start):
 def test_a_hostile_start_in_the_list(finished, start):
     """``safewriter ls`` lists the run all the same."""
     change_start(finished, start)
-    done = run_command("ls", finished.parent)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "run" in done.stdout
+    for arguments in ([], ["--json"]):
+        done = run_command("ls", *arguments, finished.parent)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert [run["name"] for run in json.loads(done.stdout)["runs"]] == ["run"]
