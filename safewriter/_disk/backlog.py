@@ -66,15 +66,16 @@ class Backlog:
         self.waiting: deque[bytes] = deque()
         self.dropped = 0
 
-    def add(self, record: bytes, *, at_any_price: bool) -> None:
-        """Queue a record, or count it as dropped if it does not fit."""
-        size = len(record) + _OVERHEAD
-        if at_any_price or sum(list(_held.values())) + size <= _limit:
-            self.waiting.append(record)
-            if not at_any_price:
-                _held[self] = _held.get(self, 0) + size
-        else:
+    def takes(self, size: int, *, at_any_price: bool) -> bool:
+        """Tell whether a record of `size` bytes may wait; one that does not fit is dropped."""
+        if at_any_price:
+            return True
+        size += _OVERHEAD
+        if sum(list(_held.values())) + size > _limit:
             self.dropped += 1
+            return False
+        _held[self] = _held.get(self, 0) + size
+        return True
 
     def empty(self) -> int:
         """Forget everything; return how many records are lost with it."""

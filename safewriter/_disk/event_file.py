@@ -156,11 +156,13 @@ class EventFile:
                         self._state = _READY
                         return before
             else:
-                # Nothing is ready any more: a handler's event would overtake this one.
+                fits = self._backlog.takes(size, at_any_price=not self._reports.refusing)
+                self._reports.delayed += self._reports.refusing
+                # In one step: the event of a handler that finds the file ready would overtake.
                 if self._state is _READY:
                     self._state = _WAITING
-                self._backlog.add(record, at_any_price=not self._reports.refusing)
-                self._reports.delayed += self._reports.refusing
+                if fits:
+                    self._backlog.waiting.append(record)
             # A short write, a refusal, a look that is due, or a signal handler that was here.
             self._advance(now)
             if self._state is _CLOSED and self._backlog.waiting:
@@ -269,7 +271,7 @@ class EventFile:
                     if not self._backlog.waiting:
                         self._settle()
                         return
-                    self._arrived = 0
+                    self._arrived, self._state = 0, _WAITING
                     self._current = self._backlog.waiting[0]
                     del self._backlog.waiting[0]
                 elif self._reports.may_try():

@@ -191,11 +191,12 @@ class RunLock:
                 "status": "running",
             }
             self._session = session
-        self._earlier = [] if folder.is_new else self._sessions(folder)
-        if self._earlier and self._earlier[-1].get("token") == session["token"]:
+        earlier = [] if folder.is_new else self._sessions(folder)
+        if earlier and earlier[-1].get("token") == session["token"]:
             # This process closed the run and opens it again: it is one session.
-            session["start"] = self._earlier.pop().get("start", session["start"])
-        self._write([*self._earlier, session], folder)
+            session["start"] = earlier.pop().get("start", session["start"])
+        self._earlier = earlier
+        self._write([*earlier, session], folder)
 
     def _write_if_ours(self, session: Record) -> None:
         """Write the end, unless another process took the directory over: then the record is its."""

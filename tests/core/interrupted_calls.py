@@ -243,8 +243,8 @@ def close_with_what_waits(scene: Scene) -> Iterator[None]:
 def series_with_few_descriptors(scene: Scene) -> Iterator[None]:
     """Make two series, when so many files are in use that the run's own had to be closed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
-    for number in range(45):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (32, hard))
+    for number in range(36):
         scene.writer.add_scalars("many", {str(number): 0.5}, 1)
     assert not set(event_files(scene.directory)).intersection(open_descriptors().values())
     yield

@@ -97,7 +97,7 @@ def test_all_descriptors_are_closed(warm, tmp_path, highest):
     assert run_status(tmp_path / "run") is RunStatus.FINISHED
 
 
-@pytest.mark.parametrize("of", ["run/events", "all_a/events", "lock", "/"])
+@pytest.mark.parametrize("of", ["run/events", "all_a/events", "/.safewriter/lock", "/"])
 def test_numbers_are_used_again_before_close(warm, tmp_path, of):
     """The user's files get the very numbers of ours: logging from the next look on, which is due
     after a second, and close() leave them alone.
@@ -122,7 +122,27 @@ def test_numbers_are_used_again_before_close(warm, tmp_path, of):
     assert run_status(tmp_path / "run") is RunStatus.FINISHED
 
 
-@pytest.mark.parametrize("of", ["run/events", "all_a/events", "lock", "/"])
+def test_the_number_of_the_lock_is_used_again_while_the_run_goes_on(warm, tmp_path):
+    """The lock was closed by hand, and its number is a file's of the user: that stays open."""
+    warm.run(
+        SETUP
+        + """
+    files = take_numbers("/.safewriter/lock")
+    log(5, 9)
+    for file in files: file.check()
+    writer.close()
+    for file in files: file.check()
+    log(9, 10)
+    writer.close()
+    for file in files: file.check()
+    """,
+        cwd=tmp_path,
+    )
+    assert_all_there(tmp_path / "run", 9)
+    assert run_status(tmp_path / "run") is RunStatus.FINISHED
+
+
+@pytest.mark.parametrize("of", ["run/events", "all_a/events", "/.safewriter/lock", "/"])
 def test_numbers_are_used_again_before_exit(warm, tmp_path, of):
     """The exit hook, which closes the run, leaves the user's files alone."""
     done = warm.run(

