@@ -53,6 +53,7 @@ class Lines(logging.Handler):
     """Prints what is logged."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
         print(f"{record.levelname} {record.getMessage()}")
 
 

@@ -93,8 +93,7 @@ def private_names(tree: ast.AST) -> Iterator[str]:
                     theirs.add(alias.asname or alias.name.partition(".")[0])
                     yield from filter(is_private, [alias.name])
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if is_theirs(node.value) and " " not in node.value:
-                yield from filter(is_private, [node.value])
+            yield from filter(is_private, filter(is_theirs, [node.value]))
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node).partition(".")[0] in theirs:
             yield from filter(is_private, [ast.unparse(node)])
@@ -102,7 +101,7 @@ def private_names(tree: ast.AST) -> Iterator[str]:
 
 def is_theirs(name: str) -> bool:
     """Tell whether a dotted name is of torch or tensorboard."""
-    return name.partition(".")[0] in ("torch", "tensorboard")
+    return re.fullmatch(r"(torch|tensorboard)(\.\w+)*", name) is not None
 
 
 def is_private(name: str) -> bool:
