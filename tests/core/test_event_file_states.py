@@ -11,6 +11,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -53,33 +54,46 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def interrupted_write(how: str, number: int = 0) -> Iterator[None]:
-    """Have the write(2) of that number do what `how` says; what is raised goes no further.
+def interrupted(
+    how: str, number: int = 0, name: str = "write", handler: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Have that call of ``os.write``, or another function, interrupted as `how` says.
 
-    ``"before"``, ``"after"`` and ``"half"`` raise: before or after it, or when half is written.
-    ``"short"`` writes half.
+    ``"before"`` and ``"after"`` raise there, ``"half"`` when half is written; what is raised goes
+    no further. ``"short"`` writes half. ``"handler before"`` and ``"handler after"`` call `handler`.
     """
-    write, count = os.write, 0
+    call: Callable[..., Any] = getattr(os, name)
+    count = 0
 
-    def interrupted(descriptor: int, data: bytes) -> int:
+    def replaced(descriptor: int, *data: bytes) -> Any:
         nonlocal count
         count += 1
         if count != number + 1:
-            return write(descriptor, data)
-        written = 0
-        if how != "before":
-            written = write(descriptor, data if how == "after" else data[: len(data) // 2])
-        if how == "short":
-            return written
-        raise Interrupted
+            return call(descriptor, *data)
+        if how == "before":
+            raise Interrupted
+        if how == "handler before":
+            handler()
+        if how in ("half", "short"):
+            data = (data[0][: len(data[0]) // 2],) if data else ()
+        result = call(descriptor, *data)
+        if how == "handler after":
+            handler()
+        elif how in ("after", "half"):
+            raise Interrupted
+        return result
 
-    os.write = interrupted  # type: ignore[assignment]
+    setattr(os, name, replaced)
     try:
         yield
     except Interrupted:
         pass
     finally:
-        os.write = write
+        setattr(os, name, call)
+
+
+HOW = st.sampled_from(["before", "after", "half", "short", "handler before", "handler after"])
+WHERE = st.sampled_from(["write", "write", "fstat", "open", "close"])
 
 
 class Clock:
@@ -167,6 +181,10 @@ class Machine(RuleBasedStateMachine):
         if self.file.log(self.number, self.generation):
             self.taken.append(self.number)
 
+    def handle(self) -> None:
+        """Be a signal handler that logs."""
+        self.log()
+
     @rule(count=st.integers(1, 3))
     def log_some(self, count: int) -> None:
         """Log some."""
@@ -185,13 +203,13 @@ class Machine(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["before", "after", "half", "short"]), number=st.integers(0, 2))
     def log_interrupted(self, how: str, number: int) -> None:
         """Log interrupted."""
-        with interrupted_write(how, number):
+        with interrupted(how, number):
             self.log()
 
     @rule(how=st.sampled_from(["before", "after", "half", "short"]), number=st.integers(0, 2))
     def flush_interrupted(self, how: str, number: int) -> None:
         """Flush interrupted."""
-        with interrupted_write(how, number):
+        with interrupted(how, number):
             self.file.flush()
 
     @rule()
@@ -396,7 +414,7 @@ def is_deleted_and_closed(file: WatchedFile, clock: Clock) -> None:
 def is_interrupted_and_truncated(file: WatchedFile, clock: Clock) -> None:
     """Be interrupted in a write, and truncated."""
     file.log(1)
-    with interrupted_write("half"):
+    with interrupted("half"):
         file.log(2)
     assert file.path is not None
     os.truncate(file.path, 0)
@@ -406,7 +424,7 @@ def is_interrupted_and_truncated(file: WatchedFile, clock: Clock) -> None:
 def is_interrupted_and_goes_elsewhere(file: WatchedFile, clock: Clock) -> None:
     """Be interrupted in a write, and go to another directory."""
     file.log(1)
-    with interrupted_write("before"):
+    with interrupted("before"):
         file.log(2)
     file.relocate(f"{file.directory}-2")
 
@@ -414,7 +432,7 @@ def is_interrupted_and_goes_elsewhere(file: WatchedFile, clock: Clock) -> None:
 def is_interrupted_and_forked(file: WatchedFile, clock: Clock) -> None:
     """Be in the middle of a write when another thread forks."""
     file.log(1)
-    with interrupted_write("before"):
+    with interrupted("before"):
         file.log(2)
     file.after_fork()
 
