@@ -56,6 +56,9 @@ state_lock = threading.RLock()
 _open: dict[Closable, None] = {}
 _forgotten_at_fork: list[Callable[[], None]] = []
 _pid_with_finalizer = 0
+# The process whose locks these are. In a forked child, Python drops the parent's threads, and with
+# them what only they had, before it calls our hook: nobody would ever give those locks back.
+_pid = os.getpid()
 _exited = False
 # What the parent was handling when it forked this process is no exception of ours.
 _handled_by_parent: BaseException | None = None
@@ -126,7 +129,7 @@ def _catch_up_if_free(_: object) -> None:
 
 def catch_up() -> None:
     """End the part of each writer that became garbage. To be called without a lock."""
-    while _collected and not _exited:
+    while _collected and not _exited and os.getpid() == _pid:
         with contextlib.suppress(IndexError, ValueError):  # Another thread was quicker.
             reference = _collected[0]
             known = _leaving.get(id(reference))
@@ -173,8 +176,8 @@ def _died_of_an_exception() -> bool:
 
 def _after_fork() -> None:
     # Another thread of the parent may have held any lock, so there are new ones.
-    global _exited, _handled_by_parent, state_lock
-    _exited = False
+    global _exited, _handled_by_parent, _pid, state_lock
+    _exited, _pid = False, os.getpid()
     _handled_by_parent = sys.exc_info()[1]
     state_lock = threading.RLock()
     process.after_fork()

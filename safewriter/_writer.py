@@ -457,6 +457,8 @@ class SafeSummaryWriter(SummaryWriter):
         """Try again what the disk has refused. Nothing else waits: events are in the kernel."""
         for writer in list(self._files.values()):
             writer.flush()
+        if self._member is not None and not self._member.left:
+            self._run.flush()  # Also what a writer left behind that was closed.
 
     def __enter__(self) -> Self:
         return self

@@ -141,6 +141,10 @@ class RunLock:
             else:
                 self._write_if_ours(session)
             self._session = None
+        if _HAS_FLOCK and self._descriptor.is_ours():
+            # Not by closing alone: a forked child may keep a copy of the descriptor.
+            with contextlib.suppress(OSError, ValueError):
+                fcntl.flock(self._descriptor.number, fcntl.LOCK_UN)
         with contextlib.suppress(OSError):
             self._descriptor.close()
         lock, self._filelock = self._filelock, None

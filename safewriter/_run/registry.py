@@ -94,9 +94,11 @@ def _enter(run: Run, member: Member, notices: list[Notice]) -> None:
     member.left = False
     try:
         notices.extend(run.open())
-    except (HeldError, RunDirectoryError):
+    except (HeldError, RunDirectoryError) as error:
         run.members.discard(member)
         run.abandon()
+        if isinstance(error, HeldError):
+            raise HeldError(run.directory) from None
         raise
 
 
@@ -105,12 +107,12 @@ def reopen(member: Member) -> int:
 
     Returns the run's generation. Nothing is raised: training goes on, and events wait.
     """
-    run = member.run
     notices: list[Notice] = []
     reopened = False
 
     def attempt() -> None:
         nonlocal reopened
+        run = member.run  # Under the lock: another thread may be moving the member.
         run.adopt()
         if not run.is_open:
             try:
@@ -125,10 +127,12 @@ def reopen(member: Member) -> int:
         patiently(attempt)
     except HeldError:
         with _lifecycle.state_lock:
+            run = member.run
             if not run.is_open:
                 notices += run.make_way()
             member.left = False
             run.members.add(member)
+    run = member.run
     if reopened and run.forked:
         run.forked = False
         notices.append(
@@ -233,10 +237,7 @@ def _begin(request: RunRequest, member: Member, taken: set[str], notices: list[N
     """
     directory, resumed = _choose_directory(request, taken)
     run = Run(directory, request, resumed=resumed)
-    try:
-        _enter(run, member, notices)
-    except HeldError:
-        raise HeldError(directory) from None
+    _enter(run, member, notices)
     if run.used and not (resumed or request.continues):
         notices.append(
             Notice(

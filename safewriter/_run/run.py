@@ -102,8 +102,8 @@ class Member:
 
     def leave(self) -> None:
         """Take no further part; the last one to leave closes the run."""
-        runs = [run for run in (self.moved_from, self._run) if run is not None]
         with _lifecycle.state_lock:
+            runs = [run for run in (self.moved_from, self._run) if run is not None]
             self.left = True
             self.fast_scalars = {}
             for run in runs:
