@@ -323,7 +323,7 @@ class SafeSummaryWriter(SummaryWriter):
         summary = None
         default = isinstance(bins, str) and bins == "tensorflow" and max_bins is None
         if default and not hooks.hooked("add_histogram"):
-            summary = summaries.histogram(tag, values, getattr(self, "default_bins", None))
+            summary = summaries.histogram(tag, values, hooks.default_bins(self))
         if summary is None:
             super().add_histogram(tag, values, global_step, bins, walltime, max_bins)
         else:

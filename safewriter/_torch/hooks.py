@@ -12,7 +12,6 @@ name                                                    without it
 ``torch.utils.tensorboard._utils.convert_to_HWC``       images by torch's own code
 ``torch.utils.tensorboard.summary.text``                texts by torch's own code
 ``SummaryWriter.default_bins``                          histograms by torch's own code
-``FileWriter.add_event``, ``FileWriter.add_summary``    scalars by torch's own code
 ======================================================  ===========================================
 """
 
@@ -33,11 +32,28 @@ logger = logging.getLogger("safewriter")
 torch_writer: Any = _module
 
 
+_missed: set[str] = set()
+
+
+def _miss(module: str, name: str) -> None:
+    if name not in _missed:
+        _missed.add(name)
+        logger.info("%s has no %s: what it is for goes by torch's own code", module, name)
+
+
+def default_bins(writer: SummaryWriter) -> Any:
+    """Return the limits of the default bins of a histogram, or None if torch has none."""
+    bins = getattr(writer, "default_bins", None)
+    if bins is None:
+        _miss("SummaryWriter", "default_bins")
+    return bins
+
+
 def _find(module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
-        logger.info("%s has no %s: what it is for goes by torch's own code", module, name)
+        _miss(module, name)
         return None
 
 

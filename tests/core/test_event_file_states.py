@@ -60,7 +60,8 @@ def interrupted(
     """Have that call of ``os.write``, or another function, interrupted as `how` says.
 
     ``"before"`` and ``"after"`` raise there, ``"half"`` when half is written; what is raised goes
-    no further. ``"short"`` writes half. ``"handler before"`` and ``"handler after"`` call `handler`.
+    no further. ``"short"`` writes half. ``"handler before"`` and ``"handler after"`` call
+    `handler`.
     """
     call: Callable[..., Any] = getattr(os, name)
     count = 0
