@@ -19,7 +19,6 @@ Who may be in here, and when
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import threading
@@ -29,7 +28,7 @@ from collections.abc import Callable, Sequence
 from safewriter._disk import backlog, open_files
 from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, timestamp_of
 from safewriter._disk.marks import Mark, Move
-from safewriter._disk.open_files import Descriptor, identity
+from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored, identity
 from safewriter._disk.reports import Reports, counted
 from safewriter._disk.states import State
 from safewriter._errors import WriteErrorWarning, warn
@@ -233,7 +232,7 @@ class EventFile:
         self._take_turn()
         self._state = _CLOSED
         self._fd = -1
-        with contextlib.suppress(OSError):
+        with DiskErrorsIgnored():
             self._descriptor.close()
 
     # What follows is called with the lock held.
@@ -295,13 +294,17 @@ class EventFile:
         written = os.write(self._fd, rest)
         if self._turn != turn:
             return
-        self._commit(written, missing)
+        self._commit(written, missing, turn)
         if header is not None:
             # A mount that shows a file only once it is closed says nothing true about its size.
-            self._sizes_are_true = os.fstat(self._fd).st_size == self._size
+            size = os.fstat(self._fd).st_size
+            if self._turn == turn:
+                self._sizes_are_true = size == self._size
 
-    # Without a call: what is between two calls is one step.
-    def _commit(self, written: int, missing: int) -> None:
+    # Without a call: what is between two calls is one step. Its own entry is a place for handlers.
+    def _commit(self, written: int, missing: int, turn: int) -> None:
+        if self._turn != turn:
+            return
         self._size += written
         self._arrived += written
         self._state = _WAITING
@@ -320,8 +323,8 @@ class EventFile:
             lost, self._backlog.dropped = self._backlog.dropped, 0
             self.lost += lost
             self._reports.accepted(self._place(), lost)
-        # At once: a signal handler that logs from here on finds nothing in its way.
-        if self._fd >= 0 and not self._waits():
+        # Nothing is called behind the last look: a handler may have moved the file before.
+        if not self._waits() and self._fd >= 0:
             self._state = _READY
 
     def _account(self, turn: int) -> None:
@@ -337,7 +340,7 @@ class EventFile:
         elif record is None:
             self._state = _WAITING
         elif 0 <= extra <= missing and self._sizes_are_true:
-            self._commit(extra, missing)
+            self._commit(extra, missing, turn)
         else:
             self._lose_sight(f"{self.path} was changed by somebody else", turn)
 
@@ -391,7 +394,7 @@ class EventFile:
                 # A signal handler made one meanwhile, or raised.
                 fresh.close()
                 if path is not None:
-                    with contextlib.suppress(OSError):
+                    with DiskErrorsIgnored():
                         os.unlink(path)
         del old
         if kept:

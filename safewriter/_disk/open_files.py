@@ -7,10 +7,10 @@ wait for a file whose thread waits for the table.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from functools import partial
+from types import TracebackType
 from typing import Protocol
 
 try:
@@ -32,6 +32,24 @@ _Identity = tuple[int, int]
 def identity(status: os.stat_result) -> _Identity:
     """Return what tells a file from every other one."""
     return status.st_dev, status.st_ino
+
+
+class DiskErrorsIgnored:
+    """Ignore what the disk says in a ``with``, but never what a signal handler raises.
+
+    An ``OSError`` of the system has a number; a handler's ``TimeoutError``, for one, has none.
+    """
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        return isinstance(exc_val, OSError) and exc_val.errno is not None
 
 
 class Descriptor:
@@ -71,7 +89,7 @@ class Descriptor:
         if not _IS_POSIX:
             return
         low = self._numbers[0]
-        with contextlib.suppress(OSError):
+        with DiskErrorsIgnored():
             self._numbers.extend(
                 map(fcntl.fcntl, (low,), (fcntl.F_DUPFD_CLOEXEC,), (_lowest_number(),))
             )

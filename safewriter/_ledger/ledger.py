@@ -228,7 +228,8 @@ class TagLedger:
     def _judge_spelling(self, verdict: Verdict) -> None:
         folded = _folded(verdict.tag)
         other = self._spellings.get(folded) or (folded if folded in self.tags else None)
-        if other is not None:
+        # A signal handler may have logged the very tag since it was looked up.
+        if other is not None and other != verdict.tag:
             verdict.say(
                 TagNameWarning,
                 f"tag {verdict.tag!r} differs from the earlier tag {other!r} only in case or in "

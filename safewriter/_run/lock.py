@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from safewriter._disk.open_files import Descriptor, identity
+from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored, identity
 from safewriter._errors import Notice, UnlockedRunWarning
 from safewriter._run.process import this_process
 from safewriter._run.record import (
@@ -113,6 +113,7 @@ class RunLock:
             return
         for _ in range(_MOST_TRIES):
             if not self._descriptor.is_ours():
+                self._descriptor.close()
                 self._descriptor = _opened(folder)
             number = self._descriptor.number
             if number < 0:
@@ -143,18 +144,18 @@ class RunLock:
             self._session = None
         if _HAS_FLOCK and self._descriptor.is_ours():
             # Not by closing alone: a forked child may keep a copy of the descriptor.
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(ValueError), DiskErrorsIgnored():
                 fcntl.flock(self._descriptor.number, fcntl.LOCK_UN)
-        with contextlib.suppress(OSError):
+        with DiskErrorsIgnored():
             self._descriptor.close()
         lock, self._filelock = self._filelock, None
         if lock is not None:
-            with contextlib.suppress(OSError):
+            with DiskErrorsIgnored():
                 lock.release()
 
     def after_fork(self) -> None:
         """In a forked child: let go, or the run would stay locked when the parent has ended."""
-        with contextlib.suppress(OSError):
+        with DiskErrorsIgnored():
             self._descriptor.close()
 
     def is_there(self) -> bool:
@@ -165,7 +166,9 @@ class RunLock:
             return os.path.exists(self._path)
         try:
             there = identity(os.stat(self._path, follow_symlinks=False))
-        except OSError:
+        except OSError as error:
+            if error.errno is None:
+                raise  # by a signal handler
             return False
         return there == self._descriptor.identity and self._descriptor.is_ours()
 
@@ -174,7 +177,7 @@ class RunLock:
 
         Raises what :meth:`acquire` raises.
         """
-        with contextlib.suppress(OSError):
+        with DiskErrorsIgnored():
             self._descriptor.close()
         return self.acquire()
 
@@ -211,13 +214,15 @@ class RunLock:
     def _sessions(self, folder: Folder | None = None) -> list[Record]:
         try:
             record = read_record(self.directory, folder) or {"sessions": []}
-        except OSError:
+        except OSError as error:
+            if error.errno is None:
+                raise  # by a signal handler
             return []
         return [session for session in record["sessions"] if session]
 
     def _write(self, sessions: list[Record], folder: Folder | None = None) -> None:
         # Nothing of the run depends on its record: where it cannot be written, training goes on.
-        with contextlib.suppress(OSError):
+        with DiskErrorsIgnored():
             record = {"path": self.directory, "comment": self._comment, "sessions": sessions}
             write_record(self.directory, record, folder)
 

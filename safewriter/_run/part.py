@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from safewriter._disk.file_names import last_name
+from safewriter._disk.open_files import DiskErrorsIgnored
 from safewriter._errors import Notice, ReusedRunWarning, RunDirectoryError
 from safewriter._ledger.ledger import TagLedger
 from safewriter._run.place import File
@@ -75,7 +76,7 @@ class Part:
         Readers take what follows in an earlier-named file for older than all in a later one.
         """
         if self.file.path is not None:
-            with contextlib.suppress(OSError):
+            with DiskErrorsIgnored():
                 last = last_name(os.listdir(directory))
                 if last and last != os.path.basename(self.file.path):
                     self.file.relocate(directory)

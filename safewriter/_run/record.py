@@ -21,7 +21,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from safewriter._disk.open_files import Descriptor
+from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
 
 #: The hidden folder of a run directory that holds its lock and its record.
 HIDDEN = ".safewriter"
@@ -166,7 +166,7 @@ def write_record(directory: str, record: Record, folder: Folder | None = None) -
                     data = data[os.write(file, data) :]
             os.replace(prefix + temporary, prefix + _NAME, src_dir_fd=number, dst_dir_fd=number)
         except BaseException:
-            with contextlib.suppress(OSError):
+            with DiskErrorsIgnored():
                 os.unlink(prefix + temporary, dir_fd=number)
             raise
 

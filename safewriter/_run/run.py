@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from safewriter import _lifecycle
+from safewriter._disk.open_files import DiskErrorsIgnored
 from safewriter._errors import (
     EmptyRunWarning,
     Notice,
@@ -123,6 +124,8 @@ class Run:
         self.members: set[Member] = set()
         self.phase = Phase.CLOSED
         self.generation = 0
+        # The last opening that is over: a part that is made too late is closed for it as well.
+        self._over = -1
         self.failed = False
         self.forked = False
         # Not empty, though this process may not have written an event to it.
@@ -269,6 +272,9 @@ class Run:
             file = self.place.file(self.path(subdir), self.request, self._looked)
             ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
             part = self.parts.setdefault(subdir, Part(file, ledger))
+            if self._over >= 0:
+                # Behind its insertion, as _release() looks at the parts behind the other half.
+                part.file.close(self._over, look=False)
         return part
 
     def prepare(self, subdir: str, generation: int, *, strict: bool = False) -> Part:
@@ -336,10 +342,19 @@ class Run:
         with _lifecycle.state_lock:
             if self.phase is not Phase.CLOSING or self.generation != generation:
                 return True  # It was opened again meanwhile, or somebody else was quicker.
+            self._over = generation
             parts = list(self.parts.values())
             if not all(part.file.is_closed_for(generation) for part in parts):
                 return False
+            if self.generation != generation:
+                return True  # By a signal handler just now.
             self._lock.release(self._status)
+            if self.generation != generation:
+                # A signal handler opened it again: what was given back is taken once more. If
+                # another process was quicker, the next look finds that out.
+                with contextlib.suppress(HeldError), DiskErrorsIgnored():
+                    self._lock.acquire()
+                return True
             self.phase = Phase.CLOSED
             _lifecycle.closed(self)
             _closed[self] = None

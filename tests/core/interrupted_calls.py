@@ -281,6 +281,10 @@ class Interrupted(KeyboardInterrupt):
     """What the handlers raise."""
 
 
+class TimedOutError(TimeoutError):
+    """What a handler raises for an alarm: a system's error by its class, and not by its number."""
+
+
 def logs(scene: Scene) -> None:
     """Log to the same file; a handler within a handler has a tag of its own, whose steps rise."""
     scene.handlers_under_way += 1
@@ -324,6 +328,18 @@ def logs_and_raises(scene: Scene) -> None:
     raise Interrupted
 
 
+def makes_a_series(scene: Scene) -> None:
+    """Log the first point of a series that is new each time."""
+    name = f"new {scene.begun['', 'signal']}"
+    with scene._acknowledged((f"{name}_a", name)) as step:
+        scene.writer.add_scalars(name, {"a": step / 2}, step)
+
+
+def times_out(scene: Scene) -> None:
+    """Raise what a handler of an alarm raises."""
+    raise TimedOutError
+
+
 HANDLERS = {
     handler.__name__: handler
     for handler in (
@@ -333,6 +349,8 @@ HANDLERS = {
         flushes,
         closes,
         raises,
+        times_out,
+        makes_a_series,
         logs_and_raises,
     )
 }
@@ -381,7 +399,9 @@ class Stage:
         places = self._play_and_go_on(Scene(Path("run" + "-".join(map(str, at))).absolute()), at)
         gc.collect()
         # What a handler raised within a finalizer cannot be seen by anybody else.
-        unseen = [error for error in unraisable if not isinstance(error, Interrupted)]
+        unseen = [
+            error for error in unraisable if not isinstance(error, (Interrupted, TimedOutError))
+        ]
         print_problems("raised where nobody sees it", unseen)
         print_problems("left open", open_descriptors().items() - before.items())
         return places
@@ -396,7 +416,7 @@ class Stage:
         next(script)
         try:
             interrupts.run(lambda: next(script, None))
-        except Interrupted:
+        except (Interrupted, TimedOutError):
             # What was about to notice that a file is gone does so in a second, as ever.
             clock.advance(2)
         except Exception as error:

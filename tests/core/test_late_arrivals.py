@@ -1,0 +1,78 @@
+"""What arrives between two steps of another thread, or of the same one, at one certain place."""
+
+from __future__ import annotations
+
+import pytest
+
+from safewriter import SafeSummaryWriter
+from safewriter._ledger.ledger import TagLedger, TagState, Verdict
+from safewriter._run import registry
+from safewriter._run.run import Member
+from safewriter._torch import file_writer
+from safewriter.events import RunStatus, read_scalars, run_status
+from tests.support.descriptors import open_descriptors
+
+
+@pytest.mark.parametrize("times", range(1, 7))
+def test_a_series_that_is_made_while_its_run_is_closed(tmp_path, monkeypatch, times):
+    """A run that is closed behind the check that it is open, however often, is opened again for a
+    new series, and nothing stays open in the end.
+    """
+    writer = SafeSummaryWriter(tmp_path, unique=False)
+    writer.add_scalar("loss", 0.5, 1)
+    ready, closed = registry.ready, 0
+
+    def close_behind(member: Member) -> int:
+        nonlocal closed
+        generation = ready(member)
+        if closed < times:
+            closed += 1
+            writer.close()
+        return generation
+
+    monkeypatch.setattr(file_writer, "ready", close_behind)
+    writer.add_scalars("all", {"a": 0.5}, 1)
+    assert closed
+    writer.close()
+    assert read_scalars(tmp_path / "all_a")["all"].steps.tolist() == [1]
+    assert run_status(tmp_path) is RunStatus.FINISHED
+    assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
+
+
+@pytest.mark.filterwarnings("ignore::safewriter.EmptyRunWarning")
+@pytest.mark.parametrize("times", range(1, 7))
+def test_a_writer_that_moves_while_it_is_closed(tmp_path, monkeypatch, times):
+    """The same for a writer whose steps start over, which moves it to a run that is new."""
+    with SafeSummaryWriter(tmp_path) as first:
+        first.add_scalar("loss", 0.5, 5)
+    writer = SafeSummaryWriter(tmp_path)
+    ready, closed = registry.ready, 0
+
+    def close_behind(member: Member) -> int:
+        nonlocal closed
+        generation = ready(member)
+        if closed < times and member.run.directory != first.log_dir:
+            closed += 1
+            writer.close()
+        return generation
+
+    monkeypatch.setattr(file_writer, "ready", close_behind)
+    writer.add_scalar("loss", 0.5, 1)
+    assert closed
+    assert read_scalars(writer.log_dir)["loss"].steps.tolist() == [1]
+    writer.close()
+    assert run_status(writer.log_dir) is RunStatus.FINISHED
+    assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
+
+
+def test_a_tag_is_not_told_from_itself(monkeypatch):
+    """A tag that is noted while its spelling is judged is no other spelling of itself."""
+    ledger = TagLedger()
+    judge_spelling = ledger._judge_spelling
+
+    def note_first(verdict: Verdict) -> None:
+        ledger.tags[verdict.tag] = TagState("scalar", 1)
+        judge_spelling(verdict)
+
+    monkeypatch.setattr(ledger, "_judge_spelling", note_first)
+    assert ledger.judge("loss", "scalar", 2, 0.5).notices == []
