@@ -124,11 +124,12 @@ class Descriptor:
             try:
                 self.close()
                 return
-            except (OSError, AttributeError):  # It may not have been made to its end.
+            except AttributeError:  # It was not made to its end.
                 return
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    return
                 # A signal handler raised. Nobody could be told here, and nothing may stay open.
-                continue
 
 
 def _is(number: int, known: _Identity | None) -> bool:

@@ -114,7 +114,7 @@ class RunLock:
         for _ in range(_MOST_TRIES):
             if not self._descriptor.is_ours():
                 self._descriptor.close()
-                self._descriptor = _opened(folder)
+                _open(self._descriptor, folder)
             number = self._descriptor.number
             if number < 0:
                 continue  # A signal handler closed the run in between.
@@ -153,8 +153,11 @@ class RunLock:
             with DiskErrorsIgnored():
                 lock.release()
 
-    def after_fork(self) -> None:
-        """In a forked child: let go, or the run would stay locked when the parent has ended."""
+    def let_go(self) -> None:
+        """Close the descriptor, and nothing else: the run is elsewhere, or it is the parent's.
+
+        In a forked child, the run would stay locked by it when the parent has ended.
+        """
         with DiskErrorsIgnored():
             self._descriptor.close()
 
@@ -227,14 +230,13 @@ class RunLock:
             write_record(self.directory, record, folder)
 
 
-def _opened(folder: Folder) -> Descriptor:
+def _open(descriptor: Descriptor, folder: Folder) -> None:
     """Open the lock file; for reading only if it is another user's: that is enough to lock it."""
-    descriptor, path = Descriptor(), folder.prefix + _NAME
+    path = folder.prefix + _NAME
     try:
         descriptor.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, dir_fd=folder.number)
     except PermissionError:
         descriptor.open(path, os.O_RDONLY | NO_LINKS, dir_fd=folder.number)
-    return descriptor
 
 
 def _cwd() -> str | None:

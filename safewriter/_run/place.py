@@ -34,8 +34,8 @@ class Lock(Protocol):
     def release(self, status: str) -> None:
         """Give it back."""
 
-    def after_fork(self) -> None:
-        """Leave it to the parent."""
+    def let_go(self) -> None:
+        """Leave it to the parent, or behind."""
 
 
 class _NoLock:
@@ -50,7 +50,7 @@ class _NoLock:
     def release(self, status: str) -> None:
         pass
 
-    def after_fork(self) -> None:
+    def let_go(self) -> None:
         pass
 
 

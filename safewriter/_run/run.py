@@ -178,6 +178,7 @@ class Run:
         self._go_to(free_name(path) if self.place.is_local else path)
 
     def _go_to(self, directory: str) -> None:
+        self._lock.let_go()
         self._directory = directory
         self._lock = self.place.lock(directory, self.request.comment)
         self.generation += 1
@@ -381,7 +382,7 @@ class Run:
 
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's lock."""
-        self._lock.after_fork()
+        self._lock.let_go()
 
     def _looked(self) -> None:
         """See to the lock, about once a second: it may be gone, with the directory or alone."""

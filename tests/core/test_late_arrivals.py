@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from safewriter import SafeSummaryWriter
+from safewriter._disk import open_files
 from safewriter._ledger.ledger import TagLedger, TagState, Verdict
 from safewriter._run import registry
 from safewriter._run.run import Member
@@ -76,3 +79,21 @@ def test_a_tag_is_not_told_from_itself(monkeypatch):
 
     monkeypatch.setattr(ledger, "_judge_spelling", note_first)
     assert ledger.judge("loss", "scalar", 2, 0.5).notices == []
+
+
+def test_a_descriptor_that_is_dropped_while_a_handler_times_out_is_closed(tmp_path, monkeypatch):
+    """A handler raises TimeoutError while a descriptor is collected: its file is closed anyway."""
+    descriptor, identity = open_files.Descriptor(), open_files.identity
+    descriptor.open(str(tmp_path / "file"), os.O_WRONLY | os.O_CREAT)
+    raised = []
+
+    def times_out_once(status):
+        if not raised:
+            raised.append(TimeoutError("by a signal handler"))
+            raise raised[0]
+        return identity(status)
+
+    monkeypatch.setattr(open_files, "identity", times_out_once)
+    del descriptor
+    assert raised
+    assert not [path for path in open_descriptors().values() if str(tmp_path) in path]
