@@ -85,7 +85,7 @@ def test_a_descriptor_that_is_dropped_while_a_handler_times_out_is_closed(tmp_pa
     """A handler raises TimeoutError while a descriptor is collected: its file is closed anyway."""
     descriptor, identity = open_files.Descriptor(), open_files.identity
     descriptor.open(str(tmp_path / "file"), os.O_WRONLY | os.O_CREAT)
-    raised = []
+    raised: list[TimeoutError] = []
 
     def times_out_once(status):
         if not raised:
