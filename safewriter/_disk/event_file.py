@@ -140,7 +140,7 @@ class EventFile:
             for other in also:
                 other.move(logger)
             if ready:
-                turn = self._turn
+                turn = self._turn = self._turn + 1
                 self._state = _BUSY
                 self._current = record
                 try:
@@ -194,10 +194,12 @@ class EventFile:
                 self._look_at = 0.0
             self._reports.try_at_once()
             self._advance(time.time())
+            turn = self._take_turn()
             if self._state is _GONE and self._waits():
-                self._let_go(_NEW, self._take_turn(), forget=True)
+                self._let_go(_NEW, turn, forget=True)
                 self._advance(time.time())
             while self._state is not _CLOSED:
+                self._advance(time.time())  # Again if a signal handler was here.
                 self._give_up()
                 turn = self._take_turn()
                 if not self._waits():
@@ -208,9 +210,17 @@ class EventFile:
         """Go on in a new file in another directory, with what waits."""
         with self.lock:
             self.directory = directory
-            state = _CLOSED if self._state is _CLOSED else _NEW
-            while not self._let_go(state, self._take_turn(), forget=True):
-                pass  # A signal handler was here.
+            moved = False
+            while not moved:  # Again if a signal handler was here.
+                turn = self._take_turn()
+                if self._state is _BUSY:
+                    try:
+                        self._account(turn)
+                    except OSError as error:
+                        self._refused(error, turn)
+                else:
+                    state = _CLOSED if self._state is _CLOSED else _NEW
+                    moved = self._let_go(state, turn, forget=True)
 
     def release_descriptor(self) -> None:
         """Close the descriptor if nothing is under way; the next append opens it again."""
@@ -219,8 +229,10 @@ class EventFile:
             # Never waiting: the thread that uses this file may wait for the one that asks. By C
             # code, so that a signal handler's exception finds in `got` whether the lock is taken.
             got.extend(map(self.lock.acquire, (False,)))
+            # The turn first: a handler that comes in behind the look at the state has another one.
+            turn = self._take_turn() if got[0] else 0
             if got[0] and self._state in (_READY, _WAITING):
-                self._let_go(_WAITING, self._take_turn(), quietly=False)
+                self._let_go(_WAITING, turn, quietly=False)
         finally:
             if got and got[0]:
                 self.lock.release()
@@ -349,6 +361,7 @@ class EventFile:
         fresh, old = Descriptor(), self._descriptor
         try:
             fresh.open(self.path, OPEN_FLAGS)
+            number = fresh.number
         except OSError as error:
             fresh.close()
             if error.errno not in _GONE_ERRNOS:
@@ -364,7 +377,7 @@ class EventFile:
             fresh.close()
             self._lose_sight(_went_away(self.path, self.events), turn)
         else:
-            self._descriptor, self._fd = fresh, fresh.number
+            self._descriptor, self._fd = fresh, number
             # Something may have been under way when it was closed, or have happened to it since.
             self._state = _BUSY
             del old
@@ -508,7 +521,9 @@ class EventFile:
 
     def _give_up(self) -> None:
         self._take_turn()
-        if self._waits() and (self._arrived or self._state is _BUSY):
+        if self._state is _BUSY:
+            return  # How much of it arrived is not known yet.
+        if self._waits() and self._arrived:
             self.path = None  # It ends in the middle of a record: nothing may follow there.
         current, self._header, self._current, self._arrived = self._current, None, None, 0
         lost = self._backlog.empty() + (current is not None)
@@ -526,8 +541,9 @@ class EventFile:
                 self._on_look()
         if self._state is _GONE:
             with self.lock:
+                turn = self._take_turn()
                 if self._state is _GONE:
-                    self._let_go(_NEW, self._take_turn(), forget=True)
+                    self._let_go(_NEW, turn, forget=True)
                     self._reports.try_at_once()
                     self._advance(time.time())
         while self._reports.news:

@@ -20,7 +20,7 @@ class State(enum.Enum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.NEW: frozenset({State.WAITING, State.CLOSED}),
     State.READY: frozenset({State.BUSY, State.WAITING, State.GONE, State.NEW, State.CLOSED}),
-    State.BUSY: frozenset({State.READY, State.WAITING, State.GONE, State.NEW, State.CLOSED}),
+    State.BUSY: frozenset({State.READY, State.WAITING, State.GONE, State.CLOSED}),
     State.WAITING: frozenset({State.READY, State.BUSY, State.GONE, State.NEW, State.CLOSED}),
     State.GONE: frozenset({State.NEW, State.CLOSED}),
     State.CLOSED: frozenset({State.WAITING, State.NEW}),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from typing import Any
 
 import pytest
+from tensorboard.compat.proto.event_pb2 import Event
 
 from safewriter import SafeSummaryWriter
-from safewriter._disk import open_files
+from safewriter._disk import event_file, open_files
 from safewriter._ledger.ledger import TagLedger, TagState, Verdict
 from safewriter._run import registry
 from safewriter._run.run import Member
 from safewriter._torch import file_writer
-from safewriter.events import RunStatus, read_scalars, run_status
+from safewriter.events import RunStatus, read_events, read_scalars, run_status
 from tests.support.descriptors import open_descriptors
 
 
@@ -97,3 +101,33 @@ def test_a_descriptor_that_is_dropped_while_a_handler_times_out_is_closed(tmp_pa
     del descriptor
     assert raised
     assert not [path for path in open_descriptors().values() if str(tmp_path) in path]
+
+
+@pytest.mark.parametrize("method", ["_take_turn", "_let_go"])
+@pytest.mark.parametrize("call", ["release_descriptor", "close", "relocate"])
+def test_a_handler_whose_own_write_was_interrupted(tmp_path, monkeypatch, method, call):
+    """A signal handler comes in at the entry of a method, another one raises behind its write, and
+    it goes on: what it wrote is in the files once.
+    """
+    file = event_file.EventFile(str(tmp_path / "a"))
+    file.open()
+    payload = Event(step=7).SerializeToString()
+    entered, write = getattr(event_file.EventFile, method), os.write
+
+    def write_and_raise(number: int, data: bytes) -> int:
+        write(number, data)
+        raise TimeoutError("by another signal handler")
+
+    def enter(self: event_file.EventFile, *arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(event_file.EventFile, method, entered)
+        monkeypatch.setattr(os, "write", write_and_raise)
+        with contextlib.suppress(TimeoutError):
+            file.append(payload, time.time())
+        monkeypatch.setattr(os, "write", write)
+        return entered(self, *arguments, **more)
+
+    monkeypatch.setattr(event_file.EventFile, method, enter)
+    getattr(file, call)(*[str(tmp_path / "b")] if call == "relocate" else [])
+    file.close(1)
+    steps = [event.step for path in tmp_path.rglob("*tfevents*") for event in read_events(path)]
+    assert steps.count(7) == 1
