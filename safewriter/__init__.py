@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         RunLockedError,
         SafeWriterError,
         SafeWriterWarning,
+        SharedTagWarning,
+        SplitRunWarning,
         StepOrderWarning,
         TagKindWarning,
         TagNameWarning,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
         UnlockedRunWarning,
         WriteErrorWarning,
     )
-    from safewriter._patch import patch, unpatch
+    from safewriter._patch import is_patched, patch, unpatch
     from safewriter._writer import SafeSummaryWriter
     from safewriter.runs import list_runs
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # trackers, and the command line has no use for torch.
 _ROOMS = {
     "SafeSummaryWriter": "_writer",
+    "is_patched": "_patch",
     "list_runs": "runs",
     "patch": "_patch",
     "unpatch": "_patch",
@@ -55,6 +58,8 @@ __all__ = [
     "SafeSummaryWriter",
     "SafeWriterError",
     "SafeWriterWarning",
+    "SharedTagWarning",
+    "SplitRunWarning",
     "StepOrderWarning",
     "TagKindWarning",
     "TagNameWarning",
@@ -63,6 +68,7 @@ __all__ = [
     "WriteErrorWarning",
     "doctor",
     "events",
+    "is_patched",
     "list_runs",
     "patch",
     "runs",

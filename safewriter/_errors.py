@@ -15,6 +15,8 @@
         ├── InvisibleValueWarning    data that TensorBoard does not draw
         ├── RelativePathWarning      a relative ``log_dir`` inside a project
         ├── ReusedRunWarning         the directory holds events of an earlier run
+        ├── SplitRunWarning          what belongs to one run goes to two
+        ├── SharedTagWarning         two live writers log one tag
         ├── ForkedWriterWarning      a forked child logs
         ├── RankWarning              several ranks log
         ├── EmptyRunWarning          closed without a single event
@@ -79,6 +81,14 @@ class RelativePathWarning(SafeWriterWarning):
 
 class ReusedRunWarning(SafeWriterWarning):
     """The directory already holds the events of an earlier run."""
+
+
+class SplitRunWarning(SafeWriterWarning):
+    """What seems to belong to one run goes to two."""
+
+
+class SharedTagWarning(SafeWriterWarning):
+    """Two writers that are open at the same time log one tag of one run."""
 
 
 class ForkedWriterWarning(SafeWriterWarning):

@@ -94,6 +94,13 @@ def interactive() -> bool:
     return hasattr(sys, "ps1") or "ipykernel" in sys.modules or bool(sys.flags.interactive)
 
 
+def cell() -> int | None:
+    """Return which execution of a notebook's cells this is; None outside of IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return None if shell is None else int(shell.execution_count)
+
+
 def closed(run: Closable) -> None:
     """Forget a run that was closed."""
     _open.pop(run, None)
@@ -155,6 +162,12 @@ def _close_all() -> None:
     with contextlib.ExitStack() as closing:
         for run in list(_open):
             closing.callback(run.close_at_exit, status)
+
+
+def close_if_exited(run: Closable) -> None:
+    """Close a run that began when the exit hook had run: nothing else would."""
+    if _exited:
+        run.close_at_exit("finished")
 
 
 def _at_exit() -> None:

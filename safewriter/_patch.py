@@ -37,6 +37,16 @@ class Patch:
     def __init__(self, defaults: dict[str, Any]) -> None:
         self._defaults = defaults
 
+    def __repr__(self) -> str:
+        keywords = ", ".join(f"{name}={value!r}" for name, value in self._defaults.items())
+        if self not in _patches:
+            state = "undone"
+        elif self is _patches[-1]:
+            state = "in force"
+        else:
+            state = "in force once later ones are undone"
+        return f"<safewriter.patch({keywords}), {state}>"
+
     def __enter__(self) -> Patch:
         return self
 
@@ -80,6 +90,11 @@ def unpatch() -> None:
     with _lifecycle.state_lock:
         _patches.clear()
         _apply()
+
+
+def is_patched() -> bool:
+    """Tell whether ``torch.utils.tensorboard.SummaryWriter(...)`` makes safe writers now."""
+    return bool(_patches)
 
 
 def _apply() -> None:

@@ -46,8 +46,8 @@ class SafeSummaryWriter(SummaryWriter):
             relative path is made absolute at once, against `root`, else ``$SAFEWRITER_ROOT``, else
             the current directory. A path with a scheme (``s3://``) is passed on to tensorboard.
         comment: Appended to the name of a unique run directory.
-        purge_step: Continue in exactly `log_dir`; what was logged there from this step on is hidden
-            by the readers that honour it.
+        purge_step: Continue the run that ``resume=True`` would; what was logged there from this
+            step on is hidden by the readers that honour it.
         max_queue: Accepted, and without effect on a local directory: there is no queue.
         flush_secs: Accepted, and without effect on a local directory, in seconds: an event is in
             the kernel when ``add_*`` returns.
@@ -66,6 +66,9 @@ class SafeSummaryWriter(SummaryWriter):
             that count slower than others, epochs beside batches, it shows both the earlier and the
             new points. Give `purge_step` as well to name the step from which on it hides.
         root: Where a relative `log_dir` begins; ``"project"`` is the project's root.
+        join: Which run a further writer on the same `log_dir` writes. None: that of the earlier
+            ones, unless what it logs begins a new round, such as a step below the last one. False:
+            a new one, so each writer has a directory of its own. True: always theirs.
         ranks: ``"all"`` ranks of a distributed job log, each to its own run, or only rank
             ``"zero"``, while the others are silent.
         train_tags: Words that make a tag a training tag.
@@ -94,6 +97,7 @@ class SafeSummaryWriter(SummaryWriter):
         unique: bool = True,
         resume: bool = False,
         root: StrPath | None = None,
+        join: bool | None = None,
         ranks: Literal["all", "zero"] = "all",
         train_tags: Iterable[str] = TRAIN_TAGS,
         eval_tags: Iterable[str] = EVAL_TAGS,
@@ -109,6 +113,7 @@ class SafeSummaryWriter(SummaryWriter):
                 unique=unique,
                 resume=resume,
                 root=root,
+                join=join,
                 ranks=ranks,
                 train_tags=train_tags,
                 eval_tags=eval_tags,
@@ -132,11 +137,22 @@ class SafeSummaryWriter(SummaryWriter):
         return self._member.run
 
     @property
-    def log_dir(self) -> str:
-        """The directory of the run, absolute; it follows where the run goes."""
+    def _directory(self) -> str:
+        """The directory of the run; asking for it decides nothing."""
         if self._member is None:
             return str(self.__dict__.get("_given_log_dir", ""))
         return self._run.directory
+
+    @property
+    def log_dir(self) -> str:
+        """The directory of the run, absolute; it follows where the run goes.
+
+        Asking a new writer settles which run it writes, since files may follow.
+        """
+        if self._member is not None:
+            registry.decide_by_reading(self._member)
+            self._member.was_read = True
+        return self._directory
 
     @log_dir.setter
     def log_dir(self, value: str) -> None:
@@ -189,6 +205,7 @@ class SafeSummaryWriter(SummaryWriter):
         origin = self.__dict__.pop("_origin", None)
         if origin is not None:
             member = self._join(registry.request_of_received(*origin))
+            member.is_copy = True
             registry.note_received(origin[0], member)
         else:
             # Only torch's __init__ ran: a subclass named it instead of calling super().
@@ -283,7 +300,7 @@ class SafeSummaryWriter(SummaryWriter):
             _inside.writer = before
 
     def _series_writers(self, main_tag: str, names: Iterable[str]) -> list[RunFileWriter]:
-        base = self._get_file_writer().get_logdir()
+        base = self._get_file_writer().directory
         called = [series_name(base, main_tag, series) for series in names]
         # Only now: a name that is refused leaves no part of the others behind.
         return [
@@ -297,7 +314,7 @@ class SafeSummaryWriter(SummaryWriter):
             # Several spellings of one directory share its event file.
             fresh = self._new_file_writer(posixpath.normpath(name), series)
             try:
-                with explained(fresh.get_logdir()):
+                with explained(fresh.directory):
                     fresh.open()
             except RunDirectoryError as error:
                 # The events of a series wait for a disk that refuses to make it.
@@ -394,9 +411,10 @@ class SafeSummaryWriter(SummaryWriter):
         global_step: int | None = None,
     ) -> None:
         """Write hyperparameters and metrics to a run below this one, as torch does."""
-        self._get_file_writer()
+        writer = self._get_file_writer()
         if self._run.place.is_silent:
             return
+        writer.begin_hparams(hash(repr((hparam_dict, hparam_domain_discrete))))
         self._run.used = True
         try:
             super().add_hparams(
@@ -476,12 +494,13 @@ class SafeSummaryWriter(SummaryWriter):
 
     def __repr__(self) -> str:
         state = "closed" if self.all_writers is None else "open"
-        return f"<{type(self).__name__} {str(self.log_dir)!r}, {state}>"
+        # Asking for its log_dir would decide which run it writes.
+        return f"<{type(self).__name__} {self._directory!r}, {state}>"
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_files": {}}
         if state.pop("_member", None) is not None:
-            state["_origin"] = self._run.directory, this_process(), self._run.request
+            state["_origin"] = self.log_dir, this_process(), self._run.request
         return state
 
     def __copy__(self) -> NoReturn:

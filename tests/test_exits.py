@@ -160,6 +160,31 @@ def test_exit_handlers_and_destructors_that_log_lose_nothing(tmp_path):
     assert record_of(run)["status"] == "finished"
 
 
+def test_an_exit_handler_behind_ours_that_makes_a_writer(tmp_path):
+    """A run that begins when ours has run already is finished, and has what was logged to it."""
+    code = """
+    import atexit
+    @atexit.register
+    def log_late():
+        SafeSummaryWriter("late").add_scalar("loss", 1.0, 0)
+        moved = SafeSummaryWriter("logs")
+        moved.add_scalar("loss", 0.5, 0)
+        moved.add_scalar("loss", 0.5, 1)
+    from safewriter import SafeSummaryWriter
+    with SafeSummaryWriter("logs") as writer:
+        writer.add_scalar("loss", 1.0, 3)
+        writer.add_scalar("loss", 1.0, 4)
+    """
+    run_python(code, cwd=tmp_path, deadline=120, check=True)
+    assert {run_status(path.parent) for path in tmp_path.rglob("*tfevents*")} == {
+        RunStatus.FINISHED
+    }
+    curves = [
+        run["loss"] for logs in ("late", "logs") for run in read_runs(tmp_path / logs).values()
+    ]
+    assert sorted(curves) == [[(0, 0.5), (1, 0.5)], [(0, 1.0)], [(3, 1.0), (4, 1.0)]]
+
+
 def test_a_collected_writer_closes_its_run_while_the_program_goes_on(warm, tmp_path):
     """A dropped writer, also one in a reference cycle, leaves a finished run with all points."""
     code = """

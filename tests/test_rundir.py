@@ -26,6 +26,7 @@ from safewriter import (
     ReusedRunWarning,
     RunDirectoryError,
     SafeSummaryWriter,
+    SplitRunWarning,
 )
 from safewriter._run.directory import is_unique_name, run_name
 from safewriter._run.rank import process_rank
@@ -317,9 +318,9 @@ def test_own_names_are_recognised(comment, rank):
 
 
 def test_not_unique_is_exactly_the_directory(tmp_path):
-    """unique=False, or a purge_step, uses the directory itself, whatever the comment."""
+    """unique=False uses the directory itself, whatever the comment."""
     assert log_to(tmp_path / "a", unique=False, comment="x") == tmp_path / "a"
-    assert log_to(tmp_path / "b", purge_step=0) == tmp_path / "b"
+    assert log_to(tmp_path / "b", unique=False, purge_step=0) == tmp_path / "b"
     assert log_to(tmp_path / "c" / "2024-05-06_07-08-09", unique=False).parent == tmp_path / "c"
 
 
@@ -340,6 +341,21 @@ def test_a_run_that_says_it_goes_on_is_not_told(tmp_path, goes_on):
     """purge_step and resume expect the events of an earlier run."""
     (tmp_path / "events.out.tfevents.1700000000.host.1.0").touch()
     assert log_to(tmp_path, **goes_on) == tmp_path
+
+
+def test_a_purge_step_continues_the_run_that_resume_would(tmp_path):
+    """What S("exp") wrote is what S("exp", purge_step=3) goes on with."""
+    run = log_to(tmp_path / "exp")
+    assert log_to(tmp_path / "exp", purge_step=3) == run
+    assert os.listdir(tmp_path / "exp") == [run.name]
+
+
+def test_a_purge_step_without_an_earlier_run(tmp_path):
+    """There is nothing to purge: that is told, and a run begins; at step 0 it is expected."""
+    with pytest.warns(SplitRunWarning, match="there is nothing to purge"):
+        run = log_to(tmp_path / "exp", purge_step=3)
+    assert run.parent == tmp_path / "exp"
+    assert log_to(tmp_path / "other", purge_step=0).parent == tmp_path / "other"
 
 
 def test_other_files_in_the_directory_are_no_run(tmp_path):

@@ -24,6 +24,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from safewriter._disk import backlog, open_files
 from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, timestamp_of
@@ -100,7 +101,7 @@ class EventFile:
             if self._may_write(generation) and self.path is None and self._state is _NEW:
                 self._create(self._take_turn())
             self._advance(time.time())
-        self._tell()
+        self.tell()
 
     # One long function: at this size each call costs as much as the work in it.
     def append(
@@ -170,8 +171,27 @@ class EventFile:
                 if mark is not None:
                     mark.last = before
                 return None
-        self._tell()
+        self.tell()
         return before
+
+    def take_over(
+        self, records: Sequence[bytes], source: dict[str, list[Any]], key: str, generation: int
+    ) -> bool:
+        """Write records that waited elsewhere; ``source[key]`` is emptied in the same step.
+
+        Nothing is done, and False returned, if the file was closed for this `generation` of its
+        run. With the lock held; whoever gives it back calls :meth:`tell`.
+        """
+        if not self._may_write(generation):
+            return False
+        waiting, nothing = self._backlog.waiting, list[Any]()
+        if self._state is _READY:
+            self._state = _WAITING
+        # No call: what waits is there or here, and never in both.
+        waiting += records
+        source[key] = nothing
+        self._advance(time.time())
+        return True
 
     def flush(self) -> None:
         """Try again at once what the disk has refused. Nothing else waits."""
@@ -179,7 +199,7 @@ class EventFile:
             if self._waits():
                 self._reports.try_at_once()
                 self._advance(time.time())
-        self._tell()
+        self.tell()
 
     def close(self, generation: int = 0, *, look: bool = True) -> None:
         """Write what waits, give up what the disk still refuses, and close the descriptor.
@@ -204,7 +224,7 @@ class EventFile:
                 turn = self._take_turn()
                 if not self._waits():
                     self._let_go(_CLOSED, turn, quietly=False)
-        self._tell()
+        self.tell()
 
     def relocate(self, directory: str) -> None:
         """Go on in a new file in another directory, with what waits."""
@@ -246,6 +266,26 @@ class EventFile:
         self._fd = -1
         with DiskErrorsIgnored():
             self._descriptor.close()
+
+    def tell(self) -> None:
+        """Say what happened, without the lock: all of this may run other code."""
+        if self._looked:
+            self._looked = False
+            if self._on_look is not None:
+                self._on_look()
+        if self._state is _GONE:
+            with self.lock:
+                turn = self._take_turn()
+                if self._state is _GONE:
+                    self._let_go(_NEW, turn, forget=True)
+                    self._reports.try_at_once()
+                    self._advance(time.time())
+        while self._reports.news:
+            try:
+                message = self._reports.news.popleft()
+            except IndexError:
+                return  # Another thread tells it.
+            warn(WriteErrorWarning, message)
 
     # What follows is called with the lock held.
 
@@ -532,26 +572,6 @@ class EventFile:
 
     def _place(self) -> str:
         return self.path or self.directory
-
-    def _tell(self) -> None:
-        """Say what happened, without the lock: all of this may run other code."""
-        if self._looked:
-            self._looked = False
-            if self._on_look is not None:
-                self._on_look()
-        if self._state is _GONE:
-            with self.lock:
-                turn = self._take_turn()
-                if self._state is _GONE:
-                    self._let_go(_NEW, turn, forget=True)
-                    self._reports.try_at_once()
-                    self._advance(time.time())
-        while self._reports.news:
-            try:
-                message = self._reports.news.popleft()
-            except IndexError:
-                return  # Another thread tells it.
-            warn(WriteErrorWarning, message)
 
 
 def _went_away(path: str | None, events: int, *, deleted: bool = False) -> str:

@@ -16,9 +16,11 @@ from typing import Any
 
 from safewriter._errors import (
     InvisibleValueWarning,
+    Location,
     MissingStepWarning,
     Notice,
     SafeWriterWarning,
+    SharedTagWarning,
     StepOrderWarning,
     TagKindWarning,
     TagNameWarning,
@@ -37,7 +39,7 @@ NO_STEP = INT64_MIN - 1
 # Bits of TagState.warned: every warning is given once per tag.
 _STEP_WARNED, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
 _KIND_WARNED, _VALUE_WARNED, _DOUBLE_WARNED = 8, 16, 32
-_FRACTION_WARNED = 64
+_FRACTION_WARNED, _SHARED_WARNED = 64, 128
 
 
 def _folded(tag: str) -> str:
@@ -51,14 +53,23 @@ EARLIER = object()
 class TagState:
     """What the ledger remembers of one tag."""
 
-    __slots__ = ("kind", "last", "logger", "value", "warned")
+    __slots__ = ("cell", "content", "first", "kind", "last", "logger", "value", "warned")
 
     def __init__(self, kind: str, last: int = NO_STEP, logger: object = None) -> None:
         self.kind = kind
-        self.last = last
+        # Its first step of all, and which execution of a notebook's cells logged that.
+        self.first = self.last = last
+        self.cell: int | None = None
         self.value: float | None = None
+        # What tells the last content from another, of what is no scalar.
+        self.content: int | None = None
         self.logger = logger
         self.warned = 0
+
+    @property
+    def is_series(self) -> bool:
+        """Whether it has two steps or more."""
+        return self.first != self.last
 
     def holds(self, step: int, value: float | None) -> bool:
         """Tell whether the last point is this one: logging it again hides nothing."""
@@ -85,7 +96,18 @@ class Verdict:
         is_news: Whether the ledger has something to note before it is written.
     """
 
-    __slots__ = ("before", "flags", "is_news", "last", "mark", "notices", "step", "tag", "value")
+    __slots__ = (
+        "before",
+        "content",
+        "flags",
+        "is_news",
+        "last",
+        "mark",
+        "notices",
+        "step",
+        "tag",
+        "value",
+    )
 
     def __init__(
         self, tag: str, step: int | None, mark: TagState | None, value: float | None
@@ -94,6 +116,7 @@ class Verdict:
         self.step = step
         self.mark = mark
         self.value = value
+        self.content: int | None = None
         self.last = self.before = NO_STEP
         self.notices: list[Notice] = []
         self.flags = 0
@@ -105,12 +128,24 @@ class Verdict:
         self.flags |= flag
         self.is_news = True
 
+    def share(self, other: Location, own: Location) -> None:
+        """Say that another writer, made at `other`, is open and logs the tag as well."""
+        assert self.mark is not None
+        if not self.mark.warned & _SHARED_WARNED:
+            text = (
+                f"tag {self.tag!r} is logged by two writers that are both open, made at "
+                f"{other.filename}:{other.lineno} and at {own.filename}:{own.lineno}. They write "
+                "one run, so TensorBoard draws their points as one curve. Close a writer that is "
+                "done, or keep them apart by comment=, another log_dir or join=False."
+            )
+            self.say(SharedTagWarning, text, _SHARED_WARNED)
+
     def move(self, logger: object) -> None:
         """Move the tag: the value is being written. With the lock held."""
         mark = self.mark
         if mark is not None:
             self.before, mark.last = mark.last, self.step or 0
-            mark.value, mark.logger = self.value, logger
+            mark.value, mark.content, mark.logger = self.value, self.content, logger
 
 
 class TagLedger:
@@ -120,6 +155,8 @@ class TagLedger:
         self, train_tags: Iterable[str] = TRAIN_TAGS, eval_tags: Iterable[str] = EVAL_TAGS
     ) -> None:
         self.tags: dict[str, TagState] = {}
+        # What tells the content of what has no points from another: hparams, the graph.
+        self.contents: dict[str, int] = {}
         self._train_words = frozenset(word.lower() for word in train_tags)
         self._eval_words = frozenset(word.lower() for word in eval_tags)
         # Tags that are not their own folded spelling, by that spelling.
@@ -143,19 +180,21 @@ class TagLedger:
         step: int | None,
         value: float | None = None,
         *,
+        content: int | None = None,
         double: bool = False,
         given: Any = None,
     ) -> Verdict:
         """Judge one value that is about to be written; nothing is noted.
 
-        `step` None means that the user gave none. `value` is the scalar, None for other kinds, and
-        `double` whether it is written in double precision. `given` is what the user gave as step,
-        where that is not the integer `step`.
+        `step` None means that the user gave none. `value` is the scalar, None for other kinds; what
+        `content` is tells theirs from another. `double` is whether it is in double precision, and
+        `given` what the user gave as step, where that is not the integer `step`.
         """
         known = self.tags.get(tag)
         state = known or TagState(kind)
         verdict = Verdict(tag, step, state if kind == state.kind else None, value)
         verdict.last = state.last
+        verdict.content = content
         verdict.is_news = known is None
         warned = state.warned
         if given is not None and not warned & _FRACTION_WARNED:
@@ -182,12 +221,36 @@ class TagLedger:
             self._judge_order(verdict)
         return verdict
 
-    def admit(self, verdict: Verdict) -> None:
+    def starts_over(self, tag: str, kind: str, step: int | None, content: int) -> bool | None:
+        """Tell whether a value that a new writer logs begins a new round; None if it cannot tell.
+
+        A step below the tag's last one does, and so does a text with another content.
+        """
+        state = self.tags.get(tag)
+        if state is None:
+            return None
+        if step is not None and step != state.last:
+            return step < state.last
+        if kind == "tensor:text":
+            return None if state.content in (None, content) else True
+        # A missing step goes on, and so does a curve; a single point may be how a round begins.
+        return False if step is None or state.is_series else None
+
+    def holds_anything(self) -> bool:
+        """Tell whether anything was logged."""
+        return bool(self.tags or self.contents)
+
+    def holds_series(self) -> bool:
+        """Tell whether a tag has two steps or more."""
+        return any(state.is_series for state in list(self.tags.values()))
+
+    def admit(self, verdict: Verdict, cell: int | None = None) -> None:
         """Note that what a verdict found was told, and that its tag is about to be written."""
         state = self.tags.get(verdict.tag)
         if state is None:
             assert verdict.mark is not None  # The first kind of a tag is its kind.
             state = verdict.mark
+            state.first, state.cell = verdict.step or 0, cell
             if state.kind == "scalar":
                 self._note_order(verdict.tag)
             self._add(verdict.tag, state)
@@ -209,9 +272,11 @@ class TagLedger:
         state.warned |= late.flags
         return late.notices
 
-    def expect(self, tag: str, kind: str, last: int) -> None:
+    def expect(self, tag: str, kind: str, first: int, last: int) -> None:
         """Take over a tag of an earlier session: it may be logged again from any step on."""
-        self._add(tag, TagState(kind, last, EARLIER))
+        state = TagState(kind, last, EARLIER)
+        state.first = first
+        self._add(tag, state)
         self._training_seen = True
 
     def rewind(self, step: int) -> None:

@@ -114,7 +114,7 @@ class RunLock:
         for _ in range(_MOST_TRIES):
             if not self._descriptor.is_ours():
                 self._descriptor.close()
-                _open(self._descriptor, folder)
+                self._descriptor = _opened(folder)
             number = self._descriptor.number
             if number < 0:
                 continue  # A signal handler closed the run in between.
@@ -230,13 +230,15 @@ class RunLock:
             write_record(self.directory, record, folder)
 
 
-def _open(descriptor: Descriptor, folder: Folder) -> None:
+def _opened(folder: Folder) -> Descriptor:
     """Open the lock file; for reading only if it is another user's: that is enough to lock it."""
-    path = folder.prefix + _NAME
+    # A fresh one: what a signal handler closes meanwhile is not it.
+    descriptor, path = Descriptor(), folder.prefix + _NAME
     try:
         descriptor.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, dir_fd=folder.number)
     except PermissionError:
         descriptor.open(path, os.O_RDONLY | NO_LINKS, dir_fd=folder.number)
+    return descriptor
 
 
 def _cwd() -> str | None:

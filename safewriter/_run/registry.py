@@ -15,6 +15,7 @@ from safewriter._errors import (
     ReusedRunWarning,
     RunDirectoryError,
     RunLockedError,
+    SplitRunWarning,
     tell,
 )
 from safewriter._run.directory import (
@@ -31,6 +32,7 @@ from safewriter._run.lock import HeldError
 from safewriter._run.process import Process, this_process
 from safewriter._run.record import read_record
 from safewriter._run.request import RunRequest
+from safewriter._run.round import Round, write_down_leftovers
 from safewriter._run.run import Member, Run, fork_name, known, patiently, real
 
 logger = logging.getLogger("safewriter")
@@ -54,11 +56,16 @@ def join(request: RunRequest, member: Member) -> None:
     taken: set[str] = set()
     notices: list[Notice] = []
 
+    joined = False
+
     def attempt() -> None:
+        nonlocal joined
         run = _running(request)
-        member.may_move = run is not None and request.unique and not request.resume
         if run is not None:
+            joined = True
             _enter(run, member, notices)
+            if request.unique and not request.resume and request.join is None:
+                _make_one_of_the_round(run, member)
         else:
             _begin(request, member, taken, notices)
 
@@ -80,6 +87,12 @@ def join(request: RunRequest, member: Member) -> None:
         part = run.prepare("", generation, strict=True)
         with explained(run.directory):
             part.file.open(generation)
+        if run.used and not joined:
+            write_down_leftovers(run, generation)
+        if run.place.is_local:
+            logger.info("run %s: %s", "joined" if joined else "started", run.directory)
+        if not joined:
+            _lifecycle.close_if_exited(run)
         tell(notices)
     except BaseException:
         member.leave()
@@ -158,35 +171,101 @@ def ready(member: Member) -> int:
     return run.generation
 
 
-def start_over(member: Member, tag: str, step: int) -> None:
-    """Move `member` to a new run, because the step count of `tag` starts over."""
+def _make_one_of_the_round(run: Run, member: Member) -> None:
+    """Let a new writer leave for another run yet. With ``state_lock`` held."""
+    if run.round is None or run.round.decided:
+        run.round = Round(run)
+    member.round = run.round
+    run.round.members[member] = None
+
+
+def undecided(member: Member) -> Round | None:
+    """Return the round of a new writer, if nothing has told yet which run it writes."""
+    pending = member.round
+    if pending is None:
+        return None
+    _lifecycle.catch_up()
+    with _lifecycle.state_lock:
+        is_open = pending.is_open()
+    if is_open:
+        return pending
+    pending.go_on()
+    member.round = None
+    return None
+
+
+def decide_by_reading(member: Member) -> None:
+    """Decide which run a new writer writes, because the user asks: files may follow.
+
+    If the earlier writers logged curves, it begins a new run; if they logged single points each, as
+    a writer does that is made in a function, it goes on with theirs.
+    """
+    pending = undecided(member)
+    if pending is None:
+        return
+    if pending.logged_series():
+        start_over(member, "the directory of a new writer is asked for", pending)
+    else:
+        pending.go_on()
+
+
+def start_over(member: Member, why: str, pending: Round | None = None) -> None:
+    """Begin a new run with all writers of a round, or with all of the run of `member`."""
     old = member.run
+    members = old.members if pending is None else pending.members
     notices: list[Notice] = []
+    was_read = False
 
     def attempt() -> None:
-        if not member.may_move:
-            return
-        member.may_move = False
-        # Until it has left: its leaving leaves both, whatever comes in between.
-        member.moved_from = old
-        _begin(old.request, member, set(), notices)
-        member.fast_scalars = {}
-        old.members.discard(member)
+        nonlocal was_read
+        if (member.run is not old) if pending is None else pending.decided:
+            return  # Another thread, or a signal handler, was quicker.
+        moving = [member, *(other for other in list(members) if other is not member)]
+        if member.run is old:
+            # Until they have left: leaving leaves both, whatever comes in between.
+            member.moved_from = old
+            request = replace(old.request, resume=False, continues=False)
+            _begin(request, member, set(), notices)
+        run = member.run
+        for other in moving:
+            was_read |= other.was_read
+            if other.run is old:
+                other.moved_from = old
+                other.run = run
+                run.members.add(other)
+            other.fast_scalars = {}
+            old.members.discard(other)
+        if pending is not None:
+            pending.decided = True
+            pending.move_file(run.directory)
         old.close_if_left()
 
     try:
         patiently(attempt)
     except (HeldError, RunDirectoryError):
         member.run, member.moved_from = old, None
+        if pending is not None:
+            pending.go_on()
         return  # The disk refuses another directory, and training goes on in this one.
     old.finish_closing()
-    member.moved_from = None
-    logger.info(
-        "the steps of tag %r start over at %d: from here on they go to a new run, %s",
-        tag,
-        step,
-        member.run.directory,
-    )
+    run = member.run
+    for other in list(run.members):
+        if other.moved_from is old:
+            other.moved_from = None
+    text = f"{why}: from here on it goes to a new run, {run.directory}"
+    if was_read:
+        notices.append(
+            Notice(
+                SplitRunWarning,
+                f"{text}. Its log_dir was asked for before, so files may have been put into "
+                f"{old.directory}. Ask again, or make a writer for each round.",
+            )
+        )
+    else:
+        logger.info("%s", text)
+    if pending is not None:
+        pending.write_down()
+    _lifecycle.close_if_exited(run)
     tell(notices)
 
 
@@ -214,7 +293,7 @@ def _key(request: RunRequest) -> tuple[str, str]:
 
 def _running(request: RunRequest) -> Run | None:
     """Return the run of this process that a request means, if there is one."""
-    if request.claims:
+    if request.claims or (request.join is False and request.unique):
         return None
     directory = real(request.log_dir)
     found = known.get(directory) if request.named or not request.unique else None
@@ -235,9 +314,29 @@ def _begin(request: RunRequest, member: Member, taken: set[str], notices: list[N
 
     Raises :class:`HeldError`, with the directory, if another process writes it.
     """
-    directory, resumed = _choose_directory(request, taken)
-    run = Run(directory, request, resumed=resumed)
+    directory, resumed, live = _choose_directory(request, taken)
+    # It may be one that this process knows: with join=False nobody looked.
+    found = known.get(real(directory)) if resumed else None
+    run = found if found is not None else Run(directory, request, resumed=resumed)
     _enter(run, member, notices)
+    if live is not None:
+        notices.append(
+            Notice(
+                SplitRunWarning,
+                f"resume=True passes over {live!r}, because {_holder(live, seconds=0)} is writing "
+                f"it: the curve goes on in {directory!r}, and TensorBoard shows two runs. If that "
+                "process hangs, end it and start again.",
+            )
+        )
+    if request.purge_step and request.unique and not resumed:
+        notices.append(
+            Notice(
+                SplitRunWarning,
+                f"purge_step={request.purge_step}, but there is no earlier run below "
+                f"{request.log_dir!r}, so there is nothing to purge: a new run begins at "
+                f"{directory!r}. Give the log_dir of the run that is to go on.",
+            )
+        )
     if run.used and not (resumed or request.continues):
         notices.append(
             Notice(
@@ -251,32 +350,34 @@ def _begin(request: RunRequest, member: Member, taken: set[str], notices: list[N
         _current[_key(request)] = real(run.directory)
 
 
-def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool]:
+def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool, str | None]:
     """Return the directory of a new run, and whether it is an earlier run that goes on.
 
-    Those in `taken` turned out to be written by another process.
+    The third is an earlier run that does not go on, because another process is writing it. Those in
+    `taken` turned out to be such.
     """
     log_dir = request.log_dir
     if request.silent:
-        return os.path.join(log_dir, run_name(request.comment, request.rank)), False
+        return os.path.join(log_dir, run_name(request.comment, request.rank)), False, None
     if is_remote(log_dir):
         # No exclusive mkdir there: a random part keeps the names apart.
         name = run_name(request.comment, request.rank)
         parent = log_dir if log_dir.endswith("/") else log_dir + "/"
-        return f"{parent}{name}_{uuid.uuid4().hex[:8]}" if request.unique else log_dir, False
+        return f"{parent}{name}_{uuid.uuid4().hex[:8]}" if request.unique else log_dir, False, None
     if request.claims:
-        return log_dir, False
+        return log_dir, False, None
     if not request.unique:
-        return make(log_dir), request.resume and is_run(log_dir)
+        return make(log_dir), request.resume and is_run(log_dir), None
+    live = None
     if request.resume:
         from safewriter._run.resume import newest_run
 
-        earlier = newest_run(log_dir, request.comment, request.rank, taken)
+        earlier, live = newest_run(log_dir, request.comment, request.rank, taken)
         if earlier is not None:
-            return earlier, True
+            return earlier, True, live
     if request.named and is_unique_name(log_dir) and not is_run(log_dir):
-        return make(log_dir), False
-    return claim(log_dir, request.comment, request.rank), False
+        return make(log_dir), False, live
+    return claim(log_dir, request.comment, request.rank), False, live
 
 
 def _locked(directory: str) -> RunLockedError:
@@ -288,8 +389,8 @@ def _locked(directory: str) -> RunLockedError:
     )
 
 
-def _holder(directory: str) -> str:
-    deadline = time.monotonic() + _HOLDER_SECONDS
+def _holder(directory: str, seconds: float = _HOLDER_SECONDS) -> str:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             record = read_record(directory) or {}

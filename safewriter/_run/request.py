@@ -29,7 +29,9 @@ class RunRequest:
     comment: str = ""
     unique: bool = True
     resume: bool = False
+    join: bool | None = None
     continues: bool = False
+    purge_step: int | None = None
     rank: int | None = None
     silent: bool = False
     claims: bool = False
@@ -51,6 +53,7 @@ def make_request(
     unique: bool = True,
     resume: bool = False,
     root: StrPath | None = None,
+    join: bool | None = None,
     ranks: str = "all",
     train_tags: Iterable[str] = TRAIN_TAGS,
     eval_tags: Iterable[str] = EVAL_TAGS,
@@ -75,9 +78,11 @@ def make_request(
         log_dir=named if is_remote(named) else resolve(named, root),
         named=bool(log_dir),
         comment=comment,
-        unique=unique and (purge_step is None or resume),
-        resume=resume,
+        unique=unique,
+        resume=resume or (unique and purge_step is not None),
+        join=join,
         continues=purge_step is not None,
+        purge_step=purge_step,
         rank=rank if world_size > 1 else None,
         silent=ranks == "zero" and rank != 0,
         max_queue=max_queue,

@@ -9,6 +9,7 @@ from typing import Any
 
 from safewriter._ledger.ledger import TagLedger
 from safewriter._run.directory import explained, is_run, run_tail
+from safewriter._run.process import this_process
 from safewriter._run.record import read_record
 from safewriter.events import (
     RunStatus,
@@ -22,23 +23,25 @@ from safewriter.events import (
 
 def newest_run(
     log_dir: str, comment: str = "", rank: int | None = None, taken: Container[str] = ()
-) -> str | None:
+) -> tuple[str | None, str | None]:
     """Return the run to continue: `log_dir` itself, else the newest below it, else None.
 
     With a comment or a rank, only a run below it that has the same one. Those in `taken`, those of
     other users, and those that a live process is writing or that cannot be read, are passed over.
+    Returned as well is a newer one that was passed over because another process is writing it.
     """
     if is_run(log_dir):
-        return log_dir
+        return log_dir, None
     tail = run_tail(comment, rank)
     mine = re.compile(
         rf"\d{{4}}(-\d\d){{2}}_\d\d(-\d\d){{2}}{re.escape(tail)}(-\d+)?" if tail else ".*"
     )
-    newest: tuple[float, str] | None = None
+    nothing = (0.0, "")
+    newest = live = nothing
     try:
         entries = list(os.scandir(log_dir))
     except OSError:
-        return None
+        return None, None
     for entry in entries:
         try:
             if not (entry.is_dir() and mine.fullmatch(entry.name) and is_run(entry.path)):
@@ -49,11 +52,14 @@ def newest_run(
             record = read_record(entry.path) or {}
             if comment and record.get("comment", comment) != comment:
                 continue
+            found = (_started(entry.path, record), entry.path)
             if entry.path not in taken and run_status(entry.path) is not RunStatus.RUNNING:
-                newest = max(newest or (0.0, ""), (_started(entry.path, record), entry.path))
+                newest = max(newest, found)
+            elif record.get("token") != this_process().token:
+                live = max(live, found)
         except OSError:
             continue
-    return newest and newest[1]
+    return newest[1] or None, live[1] if live > newest else None
 
 
 def _started(directory: str, record: dict[str, Any]) -> float:
@@ -95,7 +101,7 @@ class Earlier:
         """Tell the ledger what is there already: logging it again is expected."""
         for tag, summary in self._tags.items():
             if tag not in ledger.tags:
-                ledger.expect(tag, summary.kind, summary.last_step)
+                ledger.expect(tag, summary.kind, summary.first_step, summary.last_step)
         self._tags = {}
 
     def purge(self, step: int | None) -> None:

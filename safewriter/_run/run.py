@@ -36,6 +36,7 @@ from safewriter._run.part import Part, series_directory
 from safewriter._run.place import place_of
 from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest
+from safewriter._run.round import Round
 
 #: Whoever asks how a run stands holds its lock for an instant; a writer keeps it.
 _INSTANT_SECONDS = 0.2
@@ -86,8 +87,13 @@ class Member:
         # The run that it is about to leave for another one.
         self.moved_from: Run | None = None
         self.left = False
-        # A writer made for a run that others wrote before: if its step count starts over, it moves.
-        self.may_move = False
+        # Until it is known which run it writes.
+        self.round: Round | None = None
+        # The user knows its directory by now, and may have put files there.
+        self.was_read = False
+        # One that was pickled and unpickled is the same writer twice.
+        self.is_copy = False
+        self.location = user_location()
         # The writer's fast paths into this run, by tag, or by tag and series.
         self.fast_scalars: dict[str | tuple[str, str], Any] = {}
 
@@ -103,6 +109,12 @@ class Member:
 
     def leave(self) -> None:
         """Take no further part; the last one to leave closes the run."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._leave)
+            if self.round is not None:
+                stack.callback(self.round.leave, self)
+
+    def _leave(self) -> None:
         with _lifecycle.state_lock:
             runs = [run for run in (self.moved_from, self._run) if run is not None]
             self.left = True
@@ -122,6 +134,8 @@ class Run:
         self.place = place_of(request)
         self.resumed = resumed
         self.members: set[Member] = set()
+        # Those that may yet leave for another run.
+        self.round: Round | None = None
         self.phase = Phase.CLOSED
         self.generation = 0
         # The last opening that is over: a part that is made too late is closed for it as well.
@@ -168,6 +182,7 @@ class Run:
             return
         self._process = this_process()
         self.members.clear()
+        self.round = None
         self.phase = Phase.CLOSED
         self.generation += 1
         self.parts = {}
@@ -375,6 +390,12 @@ class Run:
 
     def close_at_exit(self, status: str) -> None:
         """Close the run with all its members, because the process ends."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._close_at_exit, status)
+            if self.round is not None:
+                stack.callback(self.round.go_on)
+
+    def _close_at_exit(self, status: str) -> None:
         with _lifecycle.state_lock:
             if self.phase in (Phase.OPENING, Phase.OPEN):
                 self._mark_closing(status)

@@ -15,17 +15,22 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.writer import FileWriter
 
 from safewriter import _lifecycle
-from safewriter._errors import tell
+from safewriter._disk.event_file import EventFile
+from safewriter._errors import Notice, tell
 from safewriter._kinds import scalar_value, value_kind
 from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, Verdict
 from safewriter._run.part import Part
-from safewriter._run.registry import ready, start_over
+from safewriter._run.registry import decide_by_reading, ready, start_over, undecided
+from safewriter._run.round import Round
 from safewriter._run.run import Member, Run
+from safewriter._tfrecord import frame
 from safewriter._torch.event_writer import RunEventWriter, make_event_writer, serialize, too_large
 from safewriter._torch.fast_scalar import FastScalar
 
 # What has no points: the hparams plugin's messages carry no value, and this is a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
+# What has no points and no tag, in the ledger's contents.
+_GRAPH, _HPARAMS = "\0graph", "\0hparams"
 
 
 class _Passing(NamedTuple):
@@ -34,6 +39,7 @@ class _Passing(NamedTuple):
     door: RunFileWriter
     binding: _Binding
     verdicts: list[Verdict]
+    waits: bool
 
 
 _inside = threading.local()
@@ -97,14 +103,24 @@ class RunFileWriter(FileWriter):
         """The event file."""
         return self._binding.part.file.path if self._binding else None
 
-    def get_logdir(self) -> str:
-        """Return the directory where the event file is."""
+    @property
+    def directory(self) -> str:
+        """Where the event file is, or is going to be if nothing moves the writer."""
         return self._follow().part.file.directory
 
+    def get_logdir(self) -> str:
+        """Return the directory where the event file is; a new writer stays there."""
+        decide_by_reading(self._member)
+        self._member.was_read = True
+        return self.directory
+
     def open(self) -> None:
-        """Make the event file of a series, unless there is one. Raises ``OSError``."""
+        """Make the event file of a series, unless there is one. Raises ``OSError``.
+
+        That of a new writer is made once it is known which run it writes.
+        """
         binding = self._follow()
-        if binding.part.file.path is None:
+        if undecided(self._member) is None and binding.part.file.path is None:
             binding.part.file.open(binding.generation)
 
     def retry(self) -> None:
@@ -124,11 +140,14 @@ class RunFileWriter(FileWriter):
             super().add_event(event, step, walltime)
             return
         verdicts: list[Verdict] = []
+        waits = False
         if event.HasField("summary"):
-            step, verdicts = self._check(
+            step, verdicts, waits = self._check(
                 event.summary, event.step if step is None else step, walltime
             )
-        _inside.passing = _Passing(self, self._follow(), verdicts)
+        elif event.HasField("graph_def"):
+            waits = self._check_content(_GRAPH, event.graph_def)
+        _inside.passing = _Passing(self, self._follow(), verdicts, waits)
         try:
             super().add_event(event, step, walltime)
         finally:
@@ -141,10 +160,10 @@ class RunFileWriter(FileWriter):
 
         Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
         """
-        step, verdicts = self._check(summary, global_step, walltime)
+        step, verdicts, waits = self._check(summary, global_step, walltime)
         before = getattr(_inside, "passing", None)
         assert self._binding is not None
-        _inside.passing = _Passing(self, self._binding, verdicts)
+        _inside.passing = _Passing(self, self._binding, verdicts, waits)
         try:
             # Positional: trackers that wrap this take the step by its place.
             super().add_summary(summary, step, walltime)
@@ -158,11 +177,19 @@ class RunFileWriter(FileWriter):
         """Write an event that comes from torch's code, through whatever hook."""
         passing = getattr(_inside, "passing", None)
         if passing is not None and passing.door is self:
-            binding, verdicts = passing.binding, passing.verdicts
+            binding, verdicts, waits = passing.binding, passing.verdicts, passing.waits
         else:  # Somebody called the event writer itself.
-            _, verdicts = self._check(event.summary, event.step, None)
+            _, verdicts, waits = self._check(event.summary, event.step, None)
             binding = self._follow()
         payload = serialize(event)
+        if waits:
+            pending = undecided(self._member)
+            if pending is not None and pending.keep(self, self._member, self._subdir, payload):
+                return
+            if pending is not None:
+                pending.go_on()
+            _, verdicts, _ = self._check(event.summary, event.step, None)
+            binding = self._follow()
         first = verdicts[0] if verdicts else _NO_VALUE
         others = verdicts[1:]
         while True:
@@ -170,7 +197,7 @@ class RunFileWriter(FileWriter):
             for verdict in verdicts:
                 if verdict.is_news:
                     with part.lock:
-                        part.ledger.admit(verdict)
+                        part.ledger.admit(verdict, _lifecycle.cell())
             before = part.file.append(
                 payload,
                 time.time(),
@@ -185,12 +212,41 @@ class RunFileWriter(FileWriter):
             if before is not None:
                 break
             binding = self._follow()  # The run was closed in between.
+        if first.content is not None and first.mark is not None:
+            first.mark.content = first.content
         if before != first.last or others:
             first.before = before
             for verdict in verdicts:
                 with part.lock:
                     late = part.ledger.overtaken(verdict)
                 tell(late)
+
+    def write_waiting(self, pending: Round, subdir: str) -> None:
+        """Write what waits for this directory, now that it is known which run it is of."""
+        notices: list[Notice] = []
+        done = False
+        while not done:
+            _, generation, part = self._follow()
+            with part.lock:
+                entries = pending.entries[subdir]
+                for entry in entries:
+                    event = Event.FromString(entry.payload)
+                    for value in event.summary.value:
+                        if _is_a_point(value):
+                            verdict = self._judge(part, value, event.step)
+                            notices += verdict.notices
+                            part.ledger.admit(verdict, _lifecycle.cell())
+                            verdict.move(entry.member)
+                        elif _is_hparams(value):
+                            part.ledger.contents[value.tag] = _content(value)
+                    if event.HasField("graph_def"):
+                        part.ledger.contents[_GRAPH] = _content(event.graph_def)
+                records = [frame(entry.payload) for entry in entries]
+                file = part.file
+                assert isinstance(file, EventFile)  # Nothing waits for others.
+                done = file.take_over(records, pending.entries, subdir, generation)
+            file.tell()
+        tell(notices)
 
     def announce_restart(self, step: int) -> None:
         """Hide what was logged from `step` on from the readers that obey a restart.
@@ -219,13 +275,16 @@ class RunFileWriter(FileWriter):
 
     def _check(
         self, summary: Summary, given: Any, walltime: float | None
-    ) -> tuple[int | None, list[Verdict]]:
+    ) -> tuple[int | None, list[Verdict], bool]:
+        """Return the step to write, what the ledger says, and whether the event has to wait."""
         step = step_of(summary, given, walltime)
         rounded = given if step is not None and step != given else None
         verdicts: list[Verdict] = []
         self._follow()
+        if self._has_to_wait(summary, step):
+            return step, verdicts, True
         for value in summary.value:
-            if value.WhichOneof("value") is not None and value.tag != _LAYOUT_TAG:
+            if _is_a_point(value):
                 verdict = self._check_value(value, step, rounded)
                 if verdict.notices:
                     tell(verdict.notices)
@@ -234,33 +293,98 @@ class RunFileWriter(FileWriter):
         if len(verdicts) > 1:
             for verdict in verdicts:
                 verdict.step = step  # One event has one step.
-        return step, verdicts
+        return step, verdicts, False
+
+    def _has_to_wait(self, summary: Summary, step: int | None) -> bool:
+        """Tell whether nothing tells yet which run is written; what can tell decides it."""
+        waits = undecided(self._member) is not None
+        for value in summary.value:
+            if _is_hparams(value):
+                waits = self._check_content(value.tag, value)
+            elif waits and _is_a_point(value):
+                waits = self._decides_nothing(value, step)
+        return waits
+
+    def _decides_nothing(self, value: Summary.Value, step: int | None) -> bool:
+        pending = undecided(self._member)
+        if pending is None:
+            return False
+        ledger = self._member.run.part(self._subdir).ledger
+        starts_over = ledger.starts_over(value.tag, value_kind(value), step, _content(value))
+        point = (self._subdir, value.tag)
+        if starts_over:
+            start_over(self._member, _starts_over(value.tag, step), pending)
+        elif starts_over is False or (step is None and point in pending.without_step):
+            pending.go_on()
+        elif step is None:
+            pending.without_step.add(point)
+        return undecided(self._member) is not None
+
+    def _check_content(self, key: str, message: Any) -> bool:
+        """Look at what has no points: other content of it than the run has begins a new round."""
+        content = _content(message)
+        contents = self._follow().part.ledger.contents
+        pending = undecided(self._member)
+        if pending is not None and contents.get(key, content) != content:
+            start_over(self._member, _starts_over(key, None), pending)
+            pending = None
+        if pending is None:
+            self._follow().part.ledger.contents[key] = content
+        return pending is not None
+
+    def begin_hparams(self, content: int) -> None:
+        """Decide which run a new writer writes, by hyperparameters that go to a run below it."""
+        contents = self._follow().part.ledger.contents
+        pending = undecided(self._member)
+        if pending is not None and _HPARAMS not in contents:
+            pending.go_on()
+        elif pending is not None and contents[_HPARAMS] != content:
+            start_over(self._member, _starts_over("add_hparams", None), pending)
+        decide_by_reading(self._member)
+        self._follow().part.ledger.contents[_HPARAMS] = content
 
     def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> Verdict:
-        kind = value_kind(value)
-        number = scalar_value(value) if kind == "scalar" else None
         part = self._follow().part
-        if number is not None and step is not None and self._starts_over(part, value.tag, step):
-            start_over(self._member, value.tag, step)
+        if step is not None and self._is_logged_anew(part, value.tag, step):
+            start_over(self._member, _starts_over(value.tag, step))
             part = self._follow().part
         restart = part.restart_at(value.tag, step)
         if restart is not None:
             self._restart(restart)
-        double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
-        # Interned: protobuf makes a new string at each look, and the fast path keeps one too.
-        tag = sys.intern(value.tag)
         with part.lock:
-            return part.ledger.judge(tag, kind, step, number, double=double, given=given)
+            verdict = self._judge(part, value, step, given)
+        other, member = None if verdict.mark is None else verdict.mark.logger, self._member
+        if isinstance(other, Member) and other is not member:
+            _lifecycle.catch_up()  # It may be garbage.
+            if not (other.left or other.is_copy or member.is_copy or _lifecycle.exited()):
+                verdict.share(other.location, member.location)
+        return verdict
 
-    def _starts_over(self, part: Part, tag: str, step: int) -> bool:
-        """Tell whether a newly made writer is not ahead of a writer that has left."""
-        if not self._member.may_move:
-            return False
+    def _judge(
+        self, part: Part, value: Summary.Value, step: int | None, given: Any = None
+    ) -> Verdict:
+        kind = value_kind(value)
+        number = scalar_value(value) if kind == "scalar" else None
+        double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
+        content = _content(value) if number is None else None
+        # Interned: protobuf makes a new string at each look, and the fast path keeps one too.
+        return part.ledger.judge(
+            sys.intern(value.tag), kind, step, number, content=content, double=double, given=given
+        )
+
+    def _is_logged_anew(self, part: Part, tag: str, step: int) -> bool:
+        """Tell whether a later execution of a notebook's cell logs a curve from its start again."""
         state = part.ledger.tags.get(tag)
-        if state is None or state.logger is self._member or step > state.last:
+        if state is None or not state.is_series or step > state.first:
             return False
-        # An interactive session keeps the writer of a cell that was interrupted, in its traceback.
-        return getattr(state.logger, "left", False) or _lifecycle.interactive()
+        cell, request = _lifecycle.cell(), self._member.run.request
+        return (
+            cell is not None
+            and state.cell not in (None, cell)
+            and request.unique
+            and request.join is None
+            and _lifecycle.interactive()
+        )
 
     def _make_fast_path(self, summary: Summary, verdicts: list[Verdict]) -> None:
         if len(verdicts) != 1 or verdicts[0].value is None or len(summary.value) != 1:
@@ -272,6 +396,24 @@ class RunFileWriter(FileWriter):
         fast_scalars = self._member.fast_scalars
         if verdict.mark is not None and verdict.mark.kind == "scalar" and key not in fast_scalars:
             fast_scalars[key] = FastScalar(verdict.tag, verdict.mark, self._append, self._member)
+
+
+def _is_a_point(value: Summary.Value) -> bool:
+    return value.WhichOneof("value") is not None and value.tag != _LAYOUT_TAG
+
+
+def _is_hparams(value: Summary.Value) -> bool:
+    # What ends a session differs each time.
+    return value.tag in ("_hparams_/experiment", "_hparams_/session_start_info")
+
+
+def _content(message: Any) -> int:
+    return hash(message if isinstance(message, bytes) else message.SerializeToString())
+
+
+def _starts_over(tag: str, step: int | None) -> str:
+    at = "has other content" if step is None else f"starts over at {step}"
+    return f"{tag!r} {at}"
 
 
 def _tags(summary: Summary) -> str:

@@ -35,7 +35,7 @@ class Writer(Protocol):
     _files: dict[str, RunFileWriter]
 
     @property
-    def log_dir(self) -> str:
+    def _directory(self) -> str:
         """The directory of its run."""
 
     def _series_writer(self, name: str, series: str | None) -> RunFileWriter:
@@ -50,7 +50,7 @@ class AllWriters(Mapping[str, RunFileWriter]):
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._base = writer.log_dir
+        self._base = writer._directory
         self._files = writer._files
 
     def __getitem__(self, path: str) -> RunFileWriter:

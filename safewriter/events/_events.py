@@ -14,6 +14,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from safewriter._kinds import scalar_value, value_kind
 
 from ._records import EventFile, Record, StrPath, parse
+from ._waiting import waiting_files
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,7 +42,10 @@ def event_files(directory: StrPath) -> list[str]:
 def files_of(path: StrPath) -> list[str]:
     """Return the event files that ``path``, a file or a directory, stands for."""
     path = os.fspath(path)
-    return event_files(path) if os.path.isdir(path) else [os.path.abspath(path)]
+    if not os.path.isdir(path):
+        return [os.path.abspath(path)]
+    waiting = [file for subdir, file in waiting_files(os.path.abspath(path)) if not subdir]
+    return event_files(path) + waiting
 
 
 def read_events(path: StrPath, *, behind_faults: bool = False) -> Iterator[event_pb2.Event]:

@@ -87,6 +87,8 @@ def main(name: str, directory: str) -> None:
     """Log everything without that name."""
     logger = logging.getLogger("safewriter")
     logger.setLevel(logging.INFO)
+    # What is said of the runs is the same with any torch.
+    logger.addFilter(lambda record: not record.getMessage().startswith("run "))
     logger.addHandler(Lines())
     remove(name)
     log_everything(directory)

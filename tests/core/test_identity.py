@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safewriter import SafeSummaryWriter, StepOrderWarning
+from safewriter import SafeSummaryWriter, SharedTagWarning, StepOrderWarning
 from safewriter.events import RunStatus, event_files, read_scalars, run_status
 from tests.support.others import NotPermittedError, Other, Others
 
@@ -147,7 +147,8 @@ def test_a_third_writer_beside_two_that_live(tmp_path):
     first, second = SafeSummaryWriter(tmp_path), SafeSummaryWriter(tmp_path)
     first.add_scalar("loss", 0.5, 1)
     first.add_scalar("loss", 0.5, 2)
-    second.add_scalar("loss", 0.5, 3)
+    with pytest.warns(SharedTagWarning):
+        second.add_scalar("loss", 0.5, 3)
     first.add_scalar("loss", 0.5, 4)
     first.add_scalar("loss", 0.5, 5)
     second.close()
@@ -178,6 +179,7 @@ def test_hparams_in_the_run_itself(unnamed):
     assert steps(unnamed.log_dir) == [1, 2]
 
 
+@pytest.mark.filterwarnings("ignore::safewriter.SharedTagWarning")
 @pytest.mark.parametrize("arguments", [{}, {"unique": False}, {"purge_step": 2}, {"resume": True}])
 def test_another_writer_on_the_run_of_an_unnamed_one(unnamed, arguments):
     """A writer on w.log_dir shares the run of w, though w had no log_dir."""

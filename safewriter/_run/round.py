@@ -1,0 +1,225 @@
+"""Which run a new writer writes: what it logs waits until something tells.
+
+A writer that is made for a run whose earlier writers have all left may begin the next round of a
+sweep, or go on with the run (see ``docs/runs.md``). All that were made since form one *round* and
+are decided together. Until then what they log waits, in memory and in a file of the hidden folder,
+``.safewriter/waiting-<token>[.<series>]``: records as in an event file, in the kernel when the call
+returns. Whoever opens the run after a kill finds them there and writes them down.
+
+``state_lock`` protects a round; what waits is written under the lock of the file it goes to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from safewriter import _lifecycle
+from safewriter._disk.event_file import EventFile
+from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
+from safewriter._run.directory import claim
+from safewriter._run.process import this_process
+from safewriter._run.record import HIDDEN, NO_LINKS, hidden_folder
+from safewriter._tfrecord import frame
+from safewriter.events import _records as records
+from safewriter.events import event_files
+from safewriter.events._waiting import waiting_files, waiting_name
+
+if TYPE_CHECKING:
+    from safewriter._run.place import File
+    from safewriter._run.run import Member, Run
+
+#: How long, and how many events, may wait: whoever watches the training wants to see it.
+_MOST_SECONDS = 60.0
+_MOST_EVENTS = 10_000
+
+
+class FileWriter(Protocol):
+    """What writes to one directory of a run."""
+
+    def write_waiting(self, pending: Round, subdir: str) -> None:
+        """Write what waits for that directory, now that the run is known."""
+
+
+class Entry(NamedTuple):
+    """An event that waits."""
+
+    writer: FileWriter
+    member: Member
+    payload: bytes
+
+
+class Round:
+    """The writers made for a run since its earlier writers left."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.members: dict[Member, None] = {}
+        self.decided = False
+        # By the directory below the run. The file's lock of each protects that what waits for it is
+        # written once.
+        self.entries: dict[str, list[Entry]] = {}
+        # The tags that wait and were given no step: a second point needs one that is known.
+        self.without_step: set[tuple[str, str]] = set()
+        self.process = this_process()
+        self._events_before = _count_events(run)
+        self._until = 0.0
+        self._count = 0
+        self._token = secrets.token_hex(8)
+        self._files: dict[str, Descriptor] = {}
+        self._paths: list[str] = []
+
+    def is_open(self) -> bool:
+        """Tell whether nothing has told yet which run the round writes. With ``state_lock`` held.
+
+        It goes on with the run where an earlier writer is still in it, or has logged since this
+        round began, and where there is nothing that could be mixed.
+        """
+        if self.decided or self.process is not this_process():
+            return False
+        run = self.run
+        return (
+            run.place.is_local
+            and all(member in self.members for member in run.members)
+            and _count_events(run) == self._events_before
+            and any(part.ledger.holds_anything() for part in list(run.parts.values()))
+        )
+
+    def logged_series(self) -> bool:
+        """Tell whether the earlier writers logged a curve, not single points each."""
+        return any(part.ledger.holds_series() for part in list(self.run.parts.values()))
+
+    def keep(self, writer: FileWriter, member: Member, subdir: str, payload: bytes) -> bool:
+        """Have an event wait; False if it must not, and the round goes on with the run."""
+        with _lifecycle.state_lock:
+            now, decided = time.monotonic(), self.decided
+            if decided or self._count >= _MOST_EVENTS or now > (self._until or now):
+                return False
+            if _lifecycle.exited():
+                return False  # Nothing would decide it any more.
+            self._until = self._until or now + _MOST_SECONDS
+            self._count += 1
+            try:
+                self._note(subdir, frame(payload))
+            except OSError as error:
+                if error.errno is None:
+                    raise  # by a signal handler
+                return False  # A disk that refuses is the event file's to deal with.
+            self.entries.setdefault(subdir, []).append(Entry(writer, member, payload))
+        if self.decided:
+            self.write_down()  # By a signal handler just now.
+        return True
+
+    def _note(self, subdir: str, record: bytes) -> None:
+        file = self._files.get(subdir)
+        if file is None:
+            file = self._files.setdefault(subdir, Descriptor())
+            name = waiting_name(self._token, subdir)
+            with hidden_folder(self.run.directory, make=True) as folder:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | NO_LINKS
+                file.open(folder.prefix + name, flags, dir_fd=folder.number)
+            self._paths.append(name)
+        # A torn record at the end is one whose call has not returned.
+        if os.write(file.number, record) != len(record):
+            raise OSError(0, "short write")
+
+    def move_file(self, directory: str) -> None:
+        """Take what waits along to a new run, before it is written there: it is in one of them."""
+        for name in self._paths:
+            with DiskErrorsIgnored():
+                os.rename(_hidden(self.run.directory, name), _hidden(directory, name))
+
+    def go_on(self) -> None:
+        """Go on with the run. Without ``state_lock``."""
+        with _lifecycle.state_lock:
+            if self.process is not this_process():
+                return
+            self.decided = True
+        self.write_down()
+
+    def leave(self, member: Member) -> None:
+        """A writer leaves: if anything waits, the round goes on with the run."""
+        if self.process is this_process() and (self.decided or any(self.entries.values())):
+            self.go_on()
+        with _lifecycle.state_lock:
+            self.members.pop(member, None)
+
+    def write_down(self) -> None:
+        """Write what waits, once the run is known. Without ``state_lock``; may be done again."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._end)
+            for subdir, entries in list(self.entries.items()):
+                for entry in entries[:1]:
+                    stack.callback(entry.writer.write_waiting, self, subdir)
+
+    def _end(self) -> None:
+        for member in list(self.members):
+            member.round = None
+        if self.run.round is self:
+            self.run.round = None
+        if any(self.entries.values()):
+            return
+        for file in list(self._files.values()):
+            with DiskErrorsIgnored():
+                file.close()
+        directories = {self.run.directory, *(member.run.directory for member in self.members)}
+        for name in self._paths:
+            for directory in directories:
+                with DiskErrorsIgnored():
+                    os.unlink(_hidden(directory, name))
+
+
+def _count_events(run: Run) -> int:
+    return sum(part.file.events for part in list(run.parts.values()))
+
+
+def _hidden(directory: str, name: str) -> str:
+    return os.path.join(directory, HIDDEN, name)
+
+
+def write_down_leftovers(run: Run, generation: int) -> None:
+    """Write what waited in a run when its process was killed; with the run's lock held.
+
+    It goes to the run, or to a new one beside it if the run has other content in its place.
+    """
+    own: str | None = None
+    for subdir, path in waiting_files(run.directory):
+        waiting = list(_payloads(path))
+        known: set[bytes] = set()
+        last: dict[str, tuple[int, bytes]] = {}
+        directory = run.path(subdir)
+        for file_name in event_files(directory) if os.path.isdir(directory) else ():
+            for payload in _payloads(file_name):
+                known.add(payload)
+                last.update(_points(payload))
+        missing = [payload for payload in waiting if payload not in known]
+        points = [point for payload in missing for point in _points(payload)]
+        if any(tag in last and last[tag] != at and at[0] <= last[tag][0] for tag, at in points):
+            own = own or claim(os.path.dirname(run.directory))
+            file: File = EventFile(os.path.join(own, subdir) if subdir else own)
+        else:
+            file = run.part(subdir).file
+        for payload in missing:
+            file.append(payload, time.time(), generation=generation)
+        if own is not None:
+            file.close()
+        with DiskErrorsIgnored():
+            os.unlink(path)
+
+
+def _payloads(path: str) -> Iterator[bytes]:
+    with records.EventFile(path) as file:
+        for _, data in file.pieces():
+            if not isinstance(data, records.Record):
+                yield bytes(data)
+
+
+def _points(payload: bytes) -> Iterator[tuple[str, tuple[int, bytes]]]:
+    event = records.parse(payload)
+    if event is not None:
+        for value in event.summary.value:
+            yield value.tag, (event.step, value.SerializeToString())
