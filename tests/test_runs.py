@@ -229,10 +229,13 @@ def test_what_is_logged_once_a_call_does_not_start_a_run_over(tmp_path, kind):
     first = SafeSummaryWriter(tmp_path)
     log_aside(first)
     first.close()
-    second = SafeSummaryWriter(tmp_path)
+
+    def log_aside_again() -> None:
+        with SafeSummaryWriter(tmp_path) as second:
+            log_aside(second)
+
     with pytest.warns(match="step"):
-        log_aside(second)
-        second.close()
+        log_aside_again()
     assert len(event_files(tmp_path)) == 1
 
 

@@ -279,6 +279,38 @@ class TagLedger:
         self._add(tag, state)
         self._training_seen = True
 
+    def blank(self) -> TagLedger:
+        """Return an empty ledger with the same words, for values that wait."""
+        ledger = TagLedger(self._train_words, self._eval_words)
+        # Whether training was logged before is not known until these values are taken over.
+        ledger._training_seen = True
+        return ledger
+
+    def take_over(self, waited: TagLedger) -> list[Notice]:
+        """Take over what values that waited have left in their ledger; return what is to be told.
+
+        The ledger is empty, or what waited goes on with it.
+        """
+        notices: list[Notice] = []
+        for tag, state in waited.tags.items():
+            known = self.tags.get(tag)
+            if known is None:
+                if state.kind == "scalar":
+                    self._note_order(tag)
+                self._add(tag, state)
+                continue
+            same = state.content == known.content and known.holds(state.first, state.value)
+            if known.kind == state.kind and state.first <= known.last and not same:
+                verdict = Verdict(tag, state.first, known, state.value)
+                self._judge_step(verdict, state.first, known)
+                notices += verdict.notices
+                known.warned |= verdict.flags
+            known.warned |= state.warned
+            known.last, known.value = state.last, state.value
+            known.content, known.logger = state.content, state.logger
+        self.contents.update(waited.contents)
+        return notices
+
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again."""
         for state in self.tags.values():

@@ -30,6 +30,7 @@ from safewriter.events import event_files
 from safewriter.events._waiting import waiting_files, waiting_name
 
 if TYPE_CHECKING:
+    from safewriter._ledger.ledger import TagLedger
     from safewriter._run.place import File
     from safewriter._run.run import Member, Run
 
@@ -63,8 +64,8 @@ class Round:
         # By the directory below the run. The file's lock of each protects that what waits for it is
         # written once.
         self.entries: dict[str, list[Entry]] = {}
-        # The tags that wait and were given no step: a second point needs one that is known.
-        self.without_step: set[tuple[str, str]] = set()
+        # What is known of the tags that wait, by the same directories.
+        self.ledgers: dict[str, TagLedger] = {}
         self.process = this_process()
         self._events_before = _count_events(run)
         self._until = 0.0
@@ -186,29 +187,37 @@ def write_down_leftovers(run: Run, generation: int) -> None:
 
     It goes to the run, or to a new one beside it if the run has other content in its place.
     """
-    own: str | None = None
-    for subdir, path in waiting_files(run.directory):
-        waiting = list(_payloads(path))
-        known: set[bytes] = set()
-        last: dict[str, tuple[int, bytes]] = {}
-        directory = run.path(subdir)
-        for file_name in event_files(directory) if os.path.isdir(directory) else ():
-            for payload in _payloads(file_name):
-                known.add(payload)
-                last.update(_points(payload))
-        missing = [payload for payload in waiting if payload not in known]
-        points = [point for payload in missing for point in _points(payload)]
-        if any(tag in last and last[tag] != at and at[0] <= last[tag][0] for tag, at in points):
-            own = own or claim(os.path.dirname(run.directory))
+    found = waiting_files(run.directory)
+    missing = {path: _not_written(run.path(subdir), path) for subdir, path in found}
+    own = None
+    if any(is_other for _, is_other in missing.values()):
+        own = claim(os.path.dirname(run.directory))
+    for subdir, path in found:
+        payloads, _ = missing[path]
+        if own is not None:
             file: File = EventFile(os.path.join(own, subdir) if subdir else own)
         else:
             file = run.part(subdir).file
-        for payload in missing:
+        for payload in payloads:
             file.append(payload, time.time(), generation=generation)
         if own is not None:
             file.close()
         with DiskErrorsIgnored():
             os.unlink(path)
+
+
+def _not_written(directory: str, path: str) -> tuple[list[bytes], bool]:
+    """Return what waits in a file and is not in the directory, and whether other content is."""
+    known: set[bytes] = set()
+    last: dict[str, tuple[int, bytes]] = {}
+    for file_name in event_files(directory) if os.path.isdir(directory) else ():
+        for payload in _payloads(file_name):
+            known.add(payload)
+            last.update(_points(payload))
+    missing = [payload for payload in _payloads(path) if payload not in known]
+    points = [point for payload in missing for point in _points(payload)]
+    is_other = any(tag in last and last[tag] != at and at[0] <= last[tag][0] for tag, at in points)
+    return missing, is_other
 
 
 def _payloads(path: str) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from safewriter import _lifecycle
 from safewriter._disk.event_file import EventFile
 from safewriter._errors import Notice, tell
 from safewriter._kinds import scalar_value, value_kind
-from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, Verdict
+from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, TagLedger, Verdict
 from safewriter._run.part import Part
 from safewriter._run.registry import decide_by_reading, ready, start_over, undecided
 from safewriter._run.round import Round
@@ -147,6 +147,8 @@ class RunFileWriter(FileWriter):
             )
         elif event.HasField("graph_def"):
             waits = self._check_content(_GRAPH, event.graph_def)
+        else:  # What is run with a graph, for example.
+            waits = undecided(self._member) is not None
         _inside.passing = _Passing(self, self._follow(), verdicts, waits)
         try:
             super().add_event(event, step, walltime)
@@ -227,23 +229,13 @@ class RunFileWriter(FileWriter):
         done = False
         while not done:
             _, generation, part = self._follow()
+            file = part.file
+            assert isinstance(file, EventFile)  # Nothing waits for others.
             with part.lock:
-                entries = pending.entries[subdir]
-                for entry in entries:
-                    event = Event.FromString(entry.payload)
-                    for value in event.summary.value:
-                        if _is_a_point(value):
-                            verdict = self._judge(part, value, event.step)
-                            notices += verdict.notices
-                            part.ledger.admit(verdict, _lifecycle.cell())
-                            verdict.move(entry.member)
-                        elif _is_hparams(value):
-                            part.ledger.contents[value.tag] = _content(value)
-                    if event.HasField("graph_def"):
-                        part.ledger.contents[_GRAPH] = _content(event.graph_def)
-                records = [frame(entry.payload) for entry in entries]
-                file = part.file
-                assert isinstance(file, EventFile)  # Nothing waits for others.
+                waited = pending.ledgers.pop(subdir, None)
+                if waited is not None:
+                    notices += part.ledger.take_over(waited)
+                records = [frame(entry.payload) for entry in pending.entries[subdir]]
                 done = file.take_over(records, pending.entries, subdir, generation)
             file.tell()
         tell(notices)
@@ -281,11 +273,11 @@ class RunFileWriter(FileWriter):
         rounded = given if step is not None and step != given else None
         verdicts: list[Verdict] = []
         self._follow()
-        if self._has_to_wait(summary, step):
-            return step, verdicts, True
+        waits = self._has_to_wait(summary, step)
         for value in summary.value:
             if _is_a_point(value):
-                verdict = self._check_value(value, step, rounded)
+                check = self._check_waiting if waits else self._check_value
+                verdict = check(value, step, rounded)
                 if verdict.notices:
                     tell(verdict.notices)
                 step = verdict.step
@@ -293,7 +285,7 @@ class RunFileWriter(FileWriter):
         if len(verdicts) > 1:
             for verdict in verdicts:
                 verdict.step = step  # One event has one step.
-        return step, verdicts, False
+        return step, verdicts, waits
 
     def _has_to_wait(self, summary: Summary, step: int | None) -> bool:
         """Tell whether nothing tells yet which run is written; what can tell decides it."""
@@ -305,19 +297,27 @@ class RunFileWriter(FileWriter):
                 waits = self._decides_nothing(value, step)
         return waits
 
+    def _check_waiting(self, value: Summary.Value, step: int | None, given: Any) -> Verdict:
+        pending, part = self._member.round, self._follow().part
+        if pending is None:  # It was decided just now.
+            return self._check_value(value, step, given)
+        with part.lock:
+            ledger = pending.ledgers.setdefault(self._subdir, part.ledger.blank())
+            verdict = self._judge(ledger, value, step, given)
+            ledger.admit(verdict, _lifecycle.cell())
+            verdict.move(self._member)
+        return verdict
+
     def _decides_nothing(self, value: Summary.Value, step: int | None) -> bool:
         pending = undecided(self._member)
         if pending is None:
             return False
         ledger = self._member.run.part(self._subdir).ledger
         starts_over = ledger.starts_over(value.tag, value_kind(value), step, _content(value))
-        point = (self._subdir, value.tag)
         if starts_over:
             start_over(self._member, _starts_over(value.tag, step), pending)
-        elif starts_over is False or (step is None and point in pending.without_step):
+        elif starts_over is False:
             pending.go_on()
-        elif step is None:
-            pending.without_step.add(point)
         return undecided(self._member) is not None
 
     def _check_content(self, key: str, message: Any) -> bool:
@@ -328,8 +328,10 @@ class RunFileWriter(FileWriter):
         if pending is not None and contents.get(key, content) != content:
             start_over(self._member, _starts_over(key, None), pending)
             pending = None
-        if pending is None:
-            self._follow().part.ledger.contents[key] = content
+        ledger = self._follow().part.ledger
+        if pending is not None:
+            ledger = pending.ledgers.setdefault(self._subdir, ledger.blank())
+        ledger.contents[key] = content
         return pending is not None
 
     def begin_hparams(self, content: int) -> None:
@@ -352,7 +354,7 @@ class RunFileWriter(FileWriter):
         if restart is not None:
             self._restart(restart)
         with part.lock:
-            verdict = self._judge(part, value, step, given)
+            verdict = self._judge(part.ledger, value, step, given)
         other, member = None if verdict.mark is None else verdict.mark.logger, self._member
         if isinstance(other, Member) and other is not member:
             _lifecycle.catch_up()  # It may be garbage.
@@ -361,14 +363,14 @@ class RunFileWriter(FileWriter):
         return verdict
 
     def _judge(
-        self, part: Part, value: Summary.Value, step: int | None, given: Any = None
+        self, ledger: TagLedger, value: Summary.Value, step: int | None, given: Any
     ) -> Verdict:
         kind = value_kind(value)
         number = scalar_value(value) if kind == "scalar" else None
         double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
         content = _content(value) if number is None else None
         # Interned: protobuf makes a new string at each look, and the fast path keeps one too.
-        return part.ledger.judge(
+        return ledger.judge(
             sys.intern(value.tag), kind, step, number, content=content, double=double, given=given
         )
 

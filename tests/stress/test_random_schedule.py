@@ -223,7 +223,7 @@ def falls(disk: Disk, told: Told, *, certain: bool) -> list[str]:
 def expected_warnings(options: Options) -> set[str]:
     """Return the warnings that there may be."""
     # An exception in os.walk() leaves a scandir() behind.
-    found = {"StepOrderWarning", "EmptyRunWarning", "ResourceWarning"}
+    found = {"StepOrderWarning", "SharedTagWarning", "EmptyRunWarning", "ResourceWarning"}
     if options.moves or options.refusals:
         found |= {"WriteErrorWarning"}
     if options.forks:
