@@ -18,6 +18,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -143,6 +144,9 @@ class Disk:
         self.files = event_files(directory / "logs")
         for file in self.files:
             self._read(file, moved=False)
+        # What waited when it was killed; it may have been written down a moment before.
+        for file in (directory / "logs").rglob("waiting-*"):
+            self._read(file, moved=False)
         self.moved_files = event_files(directory / "moved")
         for file in self.moved_files:
             self._read(file, moved=True)
@@ -166,9 +170,12 @@ class Disk:
     def _note(self, file: Path, event: Event, *, moved: bool) -> None:
         for value in event.summary.value:
             prefix = value.tag.replace("/", "_") + "_"
-            name = file.parent.name
+            is_waiting = file.name.startswith("waiting-")
+            name = unquote(file.suffix[1:]) if is_waiting else file.parent.name
             series = name.removeprefix(prefix) if name.startswith(prefix) else ""
             key = value.tag, event.step, series
+            if is_waiting and self.times[key]:
+                continue
             if value.WhichOneof("value") == "simple_value":
                 expected = event.step / (4 if series == "b" else 2)
                 if value.simple_value != expected:
