@@ -24,7 +24,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from safewriter._disk import backlog, open_files
 from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, timestamp_of
@@ -175,21 +174,28 @@ class EventFile:
         return before
 
     def take_over(
-        self, records: Sequence[bytes], source: dict[str, list[Any]], key: str, generation: int
+        self,
+        records: Sequence[bytes],
+        waited: list[bytes],
+        source: dict[str, list[bytes]],
+        key: str,
+        generation: int,
     ) -> bool:
-        """Write records that waited elsewhere; ``source[key]`` is emptied in the same step.
+        """Write `records`, the events that waited in ``source[key]``, emptied in the same step.
 
-        Nothing is done, and False returned, if the file was closed for this `generation` of its
-        run. With the lock held; whoever gives it back calls :meth:`tell`.
+        Nothing is written if `waited` is no longer what waits there: a signal handler was quicker.
+        False is returned if the file was closed for this `generation` of its run. With the lock
+        held; whoever gives it back calls :meth:`tell`.
         """
         if not self._may_write(generation):
             return False
-        waiting, nothing = self._backlog.waiting, list[Any]()
-        if self._state is _READY:
-            self._state = _WAITING
-        # No call: what waits is there or here, and never in both.
-        waiting += records
-        source[key] = nothing
+        waiting = self._backlog.waiting
+        # Without a call: what waits is there or here, and never in both.
+        if source[key] is waited:
+            if self._state is _READY:
+                self._state = _WAITING
+            waiting += records
+            source[key] = []
         self._advance(time.time())
         return True
 

@@ -211,6 +211,17 @@ def decide_by_reading(member: Member) -> None:
 
 def start_over(member: Member, why: str, pending: Round | None = None) -> None:
     """Begin a new run with all writers of a round, or with all of the run of `member`."""
+    if pending is None:
+        _start_over(member, why, None)
+    elif not pending.is_moving:
+        pending.is_moving = True
+        try:
+            _start_over(member, why, pending)
+        finally:
+            pending.is_moving = False
+
+
+def _start_over(member: Member, why: str, pending: Round | None) -> None:
     old = member.run
     members = old.members if pending is None else pending.members
     notices: list[Notice] = []
@@ -237,7 +248,7 @@ def start_over(member: Member, why: str, pending: Round | None = None) -> None:
             old.members.discard(other)
         if pending is not None:
             pending.decided = True
-            pending.move_file(run.directory)
+            pending.move_files(run.directory)
         old.close_if_left()
 
     try:

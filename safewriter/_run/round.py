@@ -12,11 +12,12 @@ returns. Whoever opens the run after a kill finds them there and writes them dow
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from safewriter import _lifecycle
 from safewriter._disk.event_file import EventFile
@@ -46,14 +47,6 @@ class FileWriter(Protocol):
         """Write what waits for that directory, now that the run is known."""
 
 
-class Entry(NamedTuple):
-    """An event that waits."""
-
-    writer: FileWriter
-    member: Member
-    payload: bytes
-
-
 class Round:
     """The writers made for a run since its earlier writers left."""
 
@@ -61,18 +54,21 @@ class Round:
         self.run = run
         self.members: dict[Member, None] = {}
         self.decided = False
+        # A run is being made for it: what comes in between, a signal handler's too, waits.
+        self.is_moving = False
         # By the directory below the run. The file's lock of each protects that what waits for it is
         # written once.
-        self.entries: dict[str, list[Entry]] = {}
+        self.entries: dict[str, list[bytes]] = {}
+        self._writers: dict[str, FileWriter] = {}
         # What is known of the tags that wait, by the same directories.
         self.ledgers: dict[str, TagLedger] = {}
         self.process = this_process()
         self._events_before = _count_events(run)
         self._until = 0.0
         self._count = 0
-        self._token = secrets.token_hex(8)
-        self._files: dict[str, Descriptor] = {}
-        self._paths: list[str] = []
+        # The files with what waits, and those directories whose events were written down by now.
+        self._files: dict[str, list[tuple[Descriptor, str]]] = {}
+        self._written: set[str] = set()
 
     def is_open(self) -> bool:
         """Tell whether nothing has told yet which run the round writes. With ``state_lock`` held.
@@ -85,7 +81,7 @@ class Round:
         run = self.run
         return (
             run.place.is_local
-            and all(member in self.members for member in run.members)
+            and all(member in self.members for member in list(run.members))
             and _count_events(run) == self._events_before
             and any(part.ledger.holds_anything() for part in list(run.parts.values()))
         )
@@ -94,7 +90,7 @@ class Round:
         """Tell whether the earlier writers logged a curve, not single points each."""
         return any(part.ledger.holds_series() for part in list(self.run.parts.values()))
 
-    def keep(self, writer: FileWriter, member: Member, subdir: str, payload: bytes) -> bool:
+    def keep(self, writer: FileWriter, subdir: str, payload: bytes) -> bool:
         """Have an event wait; False if it must not, and the round goes on with the run."""
         with _lifecycle.state_lock:
             now, decided = time.monotonic(), self.decided
@@ -110,29 +106,31 @@ class Round:
                 if error.errno is None:
                     raise  # by a signal handler
                 return False  # A disk that refuses is the event file's to deal with.
-            self.entries.setdefault(subdir, []).append(Entry(writer, member, payload))
+            self._writers[subdir] = writer
+            self.entries.setdefault(subdir, []).append(payload)
         if self.decided:
             self.write_down()  # By a signal handler just now.
         return True
 
     def _note(self, subdir: str, record: bytes) -> None:
-        file = self._files.get(subdir)
-        if file is None:
-            file = self._files.setdefault(subdir, Descriptor())
-            name = waiting_name(self._token, subdir)
+        if subdir not in self._files:
+            # A fresh one: what a signal handler opens or closes meanwhile is not it.
+            file, name = Descriptor(), waiting_name(secrets.token_hex(8), subdir)
             with hidden_folder(self.run.directory, make=True) as folder:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | NO_LINKS
                 file.open(folder.prefix + name, flags, dir_fd=folder.number)
-            self._paths.append(name)
+            self._files.setdefault(subdir, []).append((file, name))
+        file, _ = self._files[subdir][-1]
         # A torn record at the end is one whose call has not returned.
         if os.write(file.number, record) != len(record):
-            raise OSError(0, "short write")
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def move_file(self, directory: str) -> None:
+    def move_files(self, directory: str) -> None:
         """Take what waits along to a new run, before it is written there: it is in one of them."""
-        for name in self._paths:
-            with DiskErrorsIgnored():
-                os.rename(_hidden(self.run.directory, name), _hidden(directory, name))
+        for files in list(self._files.values()):
+            for _, name in files:
+                with DiskErrorsIgnored():
+                    os.rename(_hidden(self.run.directory, name), _hidden(directory, name))
 
     def go_on(self) -> None:
         """Go on with the run. Without ``state_lock``."""
@@ -153,25 +151,27 @@ class Round:
         """Write what waits, once the run is known. Without ``state_lock``; may be done again."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._end)
-            for subdir, entries in list(self.entries.items()):
-                for entry in entries[:1]:
-                    stack.callback(entry.writer.write_waiting, self, subdir)
+            for subdir, writer in list(self._writers.items()):
+                stack.callback(self._write_down, subdir, writer)
 
-    def _end(self) -> None:
-        for member in list(self.members):
-            member.round = None
-        if self.run.round is self:
-            self.run.round = None
-        if any(self.entries.values()):
-            return
-        for file in list(self._files.values()):
-            with DiskErrorsIgnored():
-                file.close()
-        directories = {self.run.directory, *(member.run.directory for member in self.members)}
-        for name in self._paths:
+    def _write_down(self, subdir: str, writer: FileWriter) -> None:
+        writer.write_waiting(self, subdir)
+        directories = {self.run.directory, *(member.run.directory for member in list(self.members))}
+        for file, name in self._files.get(subdir, ()):
             for directory in directories:
                 with DiskErrorsIgnored():
                     os.unlink(_hidden(directory, name))
+            with DiskErrorsIgnored():
+                file.close()
+        self._written.add(subdir)
+
+    def _end(self) -> None:
+        # What a signal handler has interrupted is done again by the next call.
+        if self._written.issuperset(self._writers):
+            for member in list(self.members):
+                member.round = None
+            if self.run.round is self:
+                self.run.round = None
 
 
 def _count_events(run: Run) -> int:

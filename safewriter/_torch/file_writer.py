@@ -186,7 +186,7 @@ class RunFileWriter(FileWriter):
         payload = serialize(event)
         if waits:
             pending = undecided(self._member)
-            if pending is not None and pending.keep(self, self._member, self._subdir, payload):
+            if pending is not None and pending.keep(self, self._subdir, payload):
                 return
             if pending is not None:
                 pending.go_on()
@@ -235,8 +235,9 @@ class RunFileWriter(FileWriter):
                 waited = pending.ledgers.pop(subdir, None)
                 if waited is not None:
                     notices += part.ledger.take_over(waited)
-                records = [frame(entry.payload) for entry in pending.entries[subdir]]
-                done = file.take_over(records, pending.entries, subdir, generation)
+                waiting = pending.entries[subdir]
+                records = [frame(payload) for payload in waiting]
+                done = file.take_over(records, waiting, pending.entries, subdir, generation)
             file.tell()
         tell(notices)
 
@@ -310,8 +311,8 @@ class RunFileWriter(FileWriter):
 
     def _decides_nothing(self, value: Summary.Value, step: int | None) -> bool:
         pending = undecided(self._member)
-        if pending is None:
-            return False
+        if pending is None or pending.is_moving:
+            return pending is not None
         ledger = self._member.run.part(self._subdir).ledger
         starts_over = ledger.starts_over(value.tag, value_kind(value), step, _content(value))
         if starts_over:
@@ -327,7 +328,7 @@ class RunFileWriter(FileWriter):
         pending = undecided(self._member)
         if pending is not None and contents.get(key, content) != content:
             start_over(self._member, _starts_over(key, None), pending)
-            pending = None
+            pending = undecided(self._member)
         ledger = self._follow().part.ledger
         if pending is not None:
             ledger = pending.ledgers.setdefault(self._subdir, ledger.blank())

@@ -40,6 +40,8 @@ Tag = tuple[str, str]
 MOST_BAD = 12
 DEADLINE = 5  # seconds
 PLACE = "interrupted at "
+# What stands for the directory of the rounds' runs, and from which step on the first one logs.
+ROUND, LATER = "rounds", 1000
 
 
 class Scene:
@@ -48,6 +50,7 @@ class Scene:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.other = directory.with_name(f"{directory.name}-other")
+        self.rounds = directory.with_name(f"{directory.name}-rounds")
         self.begun: collections.Counter[Tag] = collections.Counter()
         self.acknowledged: dict[Tag, list[int]] = collections.defaultdict(list)
         self.deleted: set[tuple[Tag, int]] = set()
@@ -77,6 +80,25 @@ class Scene:
         """Log the next text."""
         with self._acknowledged(("", "note/text_summary")) as step:
             self.writer.add_text("note", "hello", step)
+
+    def begin_a_round(self) -> None:
+        """Leave a run with a curve, and make a writer of which nobody knows yet where it writes."""
+        with SafeSummaryWriter(self.rounds) as first:
+            for step in range(LATER, LATER + 3):
+                first.add_scalar("loss", 0.5, step)
+                first.add_scalar("signal loss", 0.5, step)
+        self.newcomer = SafeSummaryWriter(self.rounds)
+        self.writers.append(self.newcomer)
+
+    def round_scalar(self, tag: str) -> None:
+        """Log the next point of a tag of the new round."""
+        with self._acknowledged((ROUND, tag)) as step:
+            self.newcomer.add_scalar(tag, step / 2, step)
+
+    def round_series(self) -> None:
+        """Log the next point of a series of the new round."""
+        with self._acknowledged((ROUND, "pair")) as step:
+            self.newcomer.add_scalars("pair", {"a": step / 2}, step)
 
     @contextlib.contextmanager
     def _acknowledged(self, *tags: Tag) -> Iterator[int]:
@@ -109,6 +131,14 @@ class Scene:
                 for event in read_events(below):
                     for value in event.summary.value:
                         found["" if subdir == "." else subdir, value.tag].append(event.step)
+        for file in [*self.rounds.rglob("*tfevents*"), *self.rounds.rglob("waiting-*")]:
+            for event in read_events(file):
+                for value in event.summary.value:
+                    steps = found[ROUND, value.tag]
+                    # What waits may have been written down, but for its end.
+                    written = file.name.startswith("waiting-") and event.step in steps
+                    if event.step < LATER and not written:
+                        steps.append(event.step)
         return found
 
     def problems(self) -> Iterator[str]:
@@ -251,6 +281,32 @@ def series_with_few_descriptors(scene: Scene) -> Iterator[None]:
     scene.series()
 
 
+def wait_in_a_round(scene: Scene) -> Iterator[None]:
+    """Log what does not tell which run is written."""
+    scene.begin_a_round()
+    yield
+    scene.round_scalar("new")
+    scene.round_series()
+
+
+def decide_a_new_round(scene: Scene) -> Iterator[None]:
+    """Log a step that falls, behind what waits."""
+    scene.begin_a_round()
+    scene.round_scalar("new")
+    scene.round_series()
+    yield
+    scene.round_scalar("loss")
+
+
+def close_an_undecided_round(scene: Scene) -> Iterator[None]:
+    """Close a writer whose events wait."""
+    scene.begin_a_round()
+    scene.round_scalar("new")
+    scene.round_series()
+    yield
+    scene.newcomer.close()
+
+
 SCENES: dict[str, Callable[[Scene], Iterator[None]]] = {
     scene.__name__: scene
     for scene in (
@@ -270,6 +326,9 @@ SCENES: dict[str, Callable[[Scene], Iterator[None]]] = {
         scalar_behind_what_waits,
         close_with_what_waits,
         series_with_few_descriptors,
+        wait_in_a_round,
+        decide_a_new_round,
+        close_an_undecided_round,
     )
 }
 
@@ -328,6 +387,22 @@ def logs_and_raises(scene: Scene) -> None:
     raise Interrupted
 
 
+def logs_in_the_round(scene: Scene) -> None:
+    """Log a tag that is new to the round's run, which waits, or is written by now."""
+    if scene.rounds.exists():
+        scene.round_scalar("signal")
+    else:
+        scene.scalar("signal")
+
+
+def decides_the_round(scene: Scene) -> None:
+    """Log a step that falls through the round's writer."""
+    if scene.rounds.exists():
+        scene.round_scalar("signal loss")
+    else:
+        scene.scalar("signal")
+
+
 def makes_a_series(scene: Scene) -> None:
     """Log the first point of a series that is new each time."""
     name = f"new {scene.begun['', 'signal']}"
@@ -351,6 +426,8 @@ HANDLERS = {
         raises,
         times_out,
         makes_a_series,
+        logs_in_the_round,
+        decides_the_round,
         logs_and_raises,
     )
 }
@@ -427,7 +504,7 @@ class Stage:
             thread.join()
         print_problems("at once", scene.problems())
         go_on(scene)
-        for directory in (scene.directory, scene.other):
+        for directory in (scene.directory, scene.other, scene.rounds):
             shutil.rmtree(directory, ignore_errors=True)
         return interrupts.places
 
