@@ -66,13 +66,18 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kernel")
 
 
-@pytest.fixture(scope="module")
-def kernel(directory: Path) -> Iterator[Kernel]:
-    """A kernel for all tests of this module; its writers are made through ``patch()``."""
+def start_kernel(directory: Path) -> Kernel:
+    """Start a kernel in a directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
         patch.setenv("JUPYTER_RUNTIME_DIR", str(directory / ".jupyter"))
-        started = Kernel(directory)
+        return Kernel(directory)
+
+
+@pytest.fixture(scope="module")
+def kernel(directory: Path) -> Iterator[Kernel]:
+    """A kernel for all tests of this module; its writers are made through ``patch()``."""
+    started = start_kernel(directory)
     try:
         assert started.run(SETUP) == ""
         yield started
@@ -131,6 +136,54 @@ def test_an_interrupted_cell_that_runs_again_is_a_new_run(kernel, directory):
     assert points(directory / "interrupted") == [CURVE[:10], CURVE]
 
 
+def test_only_the_cell_with_the_loop_runs_again(kernel, directory):
+    """The writer was made in another cell, which does not run again: each pass is a run."""
+    assert kernel.run('writer = SummaryWriter("loop")') == ""
+    for _ in range(3):
+        assert kernel.run(LOOP) == ""
+    assert points(directory / "loop") == [CURVE] * 3
+    twice = "for _ in range(2):" + LOOP.replace("\n", "\n    ")
+    printed = kernel.run(twice)
+    assert "StepOrderWarning" in printed, "a second pass in one execution is a mistake"
+    assert len(points(directory / "loop")) == 4
+
+
+def test_an_evaluation_cell_that_runs_again_moves_nothing(kernel, directory):
+    """One point, logged by another cell at each execution, stays with the training; a loop that was
+    interrupted and goes on where it was does, too.
+    """
+    loop = 'writer = SummaryWriter("eval")' + LOOP
+    assert kernel.run(loop) == ""
+    evaluate = 'SummaryWriter("eval").add_scalar("val/loss", 0.5, 19)'
+    for _ in range(3):
+        assert kernel.run(evaluate) == ""
+    more = LOOP.replace("range(20)", "range(20, 40)")
+    assert kernel.run(more) == ""
+    assert kernel.run("writer.close()") == ""
+    (run,) = (directory / "eval").iterdir()
+    scalars = read_runs(run)["."]
+    assert scalars["loss"] == [(step, 0.5) for step in range(40)]
+    assert scalars["val/loss"] == [(19, 0.5)] * 3
+
+
+def test_a_train_and_an_eval_writer_move_together(kernel, directory):
+    """Both writers of a notebook are in the run of the pass that runs now."""
+    assert (
+        kernel.run('train_writer, eval_writer = SummaryWriter("both"), SummaryWriter("both")') == ""
+    )
+    cell = """
+for step in range(20):
+    train_writer.add_scalar("train/loss", 0.5, step)
+    eval_writer.add_scalar("val/loss", 0.5, step)
+"""
+    for _ in range(2):
+        assert kernel.run(cell) == ""
+    runs = read_runs(directory / "both", purge=False)
+    assert len(runs) == 2
+    for scalars in runs.values():
+        assert scalars == {"train/loss": CURVE, "val/loss": CURVE}
+
+
 def test_a_kernel_that_ends_leaves_finished_runs(kernel, directory):
     """An exception in a cell is not the end of a run; the shutdown of the kernel is."""
     assert kernel.run('writer = SummaryWriter("last")' + LOOP) == ""
@@ -140,3 +193,14 @@ def test_a_kernel_that_ends_leaves_finished_runs(kernel, directory):
     kernel.shutdown()
     assert run_status(run) is RunStatus.FINISHED
     assert points(directory / "last") == [CURVE]
+
+
+def test_a_kernel_that_starts_again_begins_new_runs(directory):
+    """What the notebook logs after a restart of its kernel is a run beside the earlier one."""
+    kernel = start_kernel(directory)
+    try:
+        assert kernel.run(SETUP) == ""
+        assert kernel.run('writer = SummaryWriter("last")' + LOOP) == ""
+    finally:
+        kernel.shutdown()
+    assert points(directory / "last") == [CURVE] * 2

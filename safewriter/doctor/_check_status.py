@@ -9,6 +9,7 @@ from pathlib import Path
 from safewriter.doctor._finding import Finding
 from safewriter.doctor._scan import RunScan
 from safewriter.events import RunStatus, run_record, run_status
+from safewriter.events._waiting import waiting_files
 
 IDLE_SECONDS = 3600.0
 """A live process that has not written for so long is reported."""
@@ -23,6 +24,16 @@ def check_status(run: RunScan) -> Iterator[Finding]:
         status = run_status(run.path)
     except OSError:
         return
+    waiting = [path for _, path in waiting_files(run.path)]
+    if waiting and status is not RunStatus.RUNNING:
+        yield Finding(
+            "SW604",
+            f"What the run's last writer logged waits in {len(waiting)} file"
+            f"{'s' if len(waiting) > 1 else ''} of its hidden folder.",
+            Path(run.path),
+            run.name,
+            {"files": waiting},
+        )
     evidence = {
         key: value
         for key in ("pid", "host", "start")

@@ -370,6 +370,15 @@ _ALL = [
         _SAME,
         "Run --fix again: it finishes what it began.",
     ),
+    Rule(
+        "SW604",
+        "warning",
+        "Events that wait in the hidden folder",
+        "shows everything but them",
+        _SAME,
+        "The process was killed before it was known which run they are of. Nothing is lost: resume"
+        " the run with SafeSummaryWriter(DIRECTORY, resume=True), which writes them down.",
+    ),
     # A running TensorBoard.
     Rule(
         "SW701",

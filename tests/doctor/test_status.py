@@ -6,11 +6,12 @@ import os
 import time
 from pathlib import Path
 
+from safewriter import SafeSummaryWriter
 from safewriter.doctor import check
-from safewriter.events import RunStatus
+from safewriter.events import RunStatus, read_scalars
 from safewriter.runs import list_runs
 from tests.doctor.situations import START
-from tests.support import TensorBoardServer, event_files, spawn_python
+from tests.support import TensorBoardServer, event_files, run_python, spawn_python
 
 _WRITER = """
     import sys
@@ -56,6 +57,27 @@ def test_running_finished_failed_and_crashed(tmp_path: Path) -> None:
     with TensorBoardServer(tmp_path) as server:
         server.settle()
         assert [step for step, _ in server.scalars("crashed", "loss")] == list(range(10))
+
+
+def test_events_that_wait_in_a_run_whose_process_was_killed(tmp_path: Path) -> None:
+    """They are reported until the run is resumed, which writes them down."""
+    code = """
+    import os, signal
+    from safewriter import SafeSummaryWriter
+    for tag in ("loss", "new"):
+        writer = SafeSummaryWriter("logs")
+        for step in range(3):
+            writer.add_scalar(tag, 0.5, step)
+        if tag == "loss":
+            writer.close()
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    run_python(code, cwd=tmp_path, deadline=120)
+    (run,) = (tmp_path / "logs").iterdir()
+    assert [finding.code for finding in check(tmp_path)] == ["SW604", "SW601"]
+    SafeSummaryWriter(run, resume=True).close()
+    assert check(tmp_path) == []
+    assert read_scalars(run)["new"].steps.tolist() == [0, 1, 2]
 
 
 def test_a_process_that_holds_a_run_and_does_not_write(tmp_path: Path) -> None:
