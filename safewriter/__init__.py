@@ -9,6 +9,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from safewriter._errors import (
+        ArgumentError,
+        ArgumentTypeError,
+        ArgumentValueError,
+        DataWarning,
         EmptyRunWarning,
         ForkedWriterWarning,
         InvisibleValueWarning,
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
         ReusedRunWarning,
         RunDirectoryError,
         RunLockedError,
+        RunWarning,
         SafeWriterError,
         SafeWriterWarning,
         SharedTagWarning,
@@ -46,6 +51,10 @@ _ROOMS = {
 }
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "DataWarning",
     "EmptyRunWarning",
     "ForkedWriterWarning",
     "InvisibleValueWarning",
@@ -55,6 +64,7 @@ __all__ = [
     "ReusedRunWarning",
     "RunDirectoryError",
     "RunLockedError",
+    "RunWarning",
     "SafeSummaryWriter",
     "SafeWriterError",
     "SafeWriterWarning",

@@ -3,28 +3,35 @@
     Exception
     └── SafeWriterError
         ├── RunDirectoryError        the run directory cannot be made or used
-        └── RunLockedError           another process is writing the run directory
+        ├── RunLockedError           another process is writing the run directory
+        └── ArgumentError            an argument is wrong, or a setting of the environment
+            ├── ArgumentValueError       its value; also a ValueError
+            └── ArgumentTypeError        its type; also a TypeError
 
     UserWarning
     └── SafeWriterWarning
-        ├── StepOrderWarning         a tag's step is lower than its last one
-        ├── TagOrderWarning          evaluation was logged before training
-        ├── MissingStepWarning       no ``global_step`` for a tag that already has a point
-        ├── TagKindWarning           one tag, two kinds of data
-        ├── TagNameWarning           two tags differ only in case or surrounding space
-        ├── InvisibleValueWarning    data that TensorBoard does not draw
-        ├── RelativePathWarning      a relative ``log_dir`` inside a project
-        ├── ReusedRunWarning         the directory holds events of an earlier run
-        ├── SplitRunWarning          what belongs to one run goes to two
-        ├── SharedTagWarning         two live writers log one tag
-        ├── ForkedWriterWarning      a forked child logs
-        ├── RankWarning              several ranks log
-        ├── EmptyRunWarning          closed without a single event
-        ├── WriteErrorWarning        the disk refuses
-        └── UnlockedRunWarning       the file system cannot lock
+        ├── DataWarning              what is logged
+        │   ├── StepOrderWarning         a tag's step is lower than its last one
+        │   ├── TagOrderWarning          evaluation was logged before training
+        │   ├── MissingStepWarning       no ``global_step`` for a tag that already has a point
+        │   ├── TagKindWarning           one tag, two kinds of data
+        │   ├── TagNameWarning           two tags differ only in case or surrounding space
+        │   └── InvisibleValueWarning    data that TensorBoard does not draw
+        └── RunWarning               where and by whom it is written
+            ├── RelativePathWarning      a relative ``log_dir`` is not where one may expect it
+            ├── ReusedRunWarning         the directory holds events of an earlier run
+            ├── SplitRunWarning          what belongs to one run goes to two
+            ├── SharedTagWarning         two live writers log one tag
+            ├── ForkedWriterWarning      a forked child logs
+            ├── RankWarning              several ranks log
+            ├── EmptyRunWarning          closed without a single event
+            ├── WriteErrorWarning        the disk refuses
+            └── UnlockedRunWarning       the file system cannot lock
 
 Python's own filters are the policy: ``warnings.filterwarnings("error", category=StepOrderWarning)``
-turns a warning into an exception that is raised before the event is written.
+turns a warning into an exception that is raised before the event is written. Each text ends with
+the name of its class in brackets, for programs that print warnings without it. Errors and warnings
+can be pickled, with all that they carry.
 """
 
 from __future__ import annotations
@@ -40,74 +47,147 @@ class SafeWriterError(Exception):
 
 
 class RunDirectoryError(SafeWriterError):
-    """The run directory cannot be made or used; raised when the writer is constructed."""
+    """The run directory cannot be made or used; raised when the writer is constructed.
+
+    Attributes:
+        path: the directory, as it was named or as it became.
+        errno: the number of the system's error, such as ``errno.EACCES``; None if it is not one.
+        cure: what to do about it.
+
+    Example::
+
+        try:
+            writer = SafeSummaryWriter("/data/runs")
+        except RunDirectoryError as error:
+            if error.errno != errno.EACCES:
+                raise
+            writer = SafeSummaryWriter("runs")
+    """
+
+    def __init__(
+        self, message: str, *, path: str = "", errno: int | None = None, cure: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
+        self.cure = cure
 
 
 class RunLockedError(SafeWriterError):
-    """Another live process is writing the run directory."""
+    """Another live process is writing the run directory.
+
+    Attributes:
+        directory: the run directory.
+        pid: the process that writes it; None if it did not say, as are the next two.
+        host: the name of the machine on which that runs.
+        start: when it began, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        directory: str = "",
+        pid: int | None = None,
+        host: str | None = None,
+        start: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.directory = directory
+        self.pid = pid
+        self.host = host
+        self.start = start
+
+
+class ArgumentError(SafeWriterError):
+    """An argument is wrong, or a setting of the environment.
+
+    Attributes:
+        argument: its name, such as ``"global_step"``.
+    """
+
+    def __init__(self, message: str, *, argument: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class ArgumentValueError(ArgumentError, ValueError):
+    """The value of an argument or a setting is wrong. Also a ``ValueError``."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """The type of an argument is wrong, or there is no such argument. Also a ``TypeError``."""
 
 
 class SafeWriterWarning(UserWarning):
     """Base class of the warnings that safewriter gives."""
 
 
-class StepOrderWarning(SafeWriterWarning):
+class DataWarning(SafeWriterWarning):
+    """Base class of the warnings about what is logged: steps, tags and values."""
+
+
+class RunWarning(SafeWriterWarning):
+    """Base class of the warnings about a run: where it is, and who writes it."""
+
+
+class StepOrderWarning(DataWarning):
     """A tag's step is lower than its last one."""
 
 
-class TagOrderWarning(SafeWriterWarning):
+class TagOrderWarning(DataWarning):
     """Evaluation was logged before training."""
 
 
-class MissingStepWarning(SafeWriterWarning):
+class MissingStepWarning(DataWarning):
     """``global_step`` is missing for a tag that already has a point."""
 
 
-class TagKindWarning(SafeWriterWarning):
+class TagKindWarning(DataWarning):
     """One tag is used for two kinds of data."""
 
 
-class TagNameWarning(SafeWriterWarning):
+class TagNameWarning(DataWarning):
     """A tag differs from an earlier one only in case or in surrounding space."""
 
 
-class InvisibleValueWarning(SafeWriterWarning):
+class InvisibleValueWarning(DataWarning):
     """TensorBoard's default reader does not show this data."""
 
 
-class RelativePathWarning(SafeWriterWarning):
-    """A relative ``log_dir`` is resolved from a directory inside a project."""
+class RelativePathWarning(RunWarning):
+    """A relative ``log_dir`` is not where one may expect it: the current directory decides."""
 
 
-class ReusedRunWarning(SafeWriterWarning):
+class ReusedRunWarning(RunWarning):
     """The directory already holds the events of an earlier run."""
 
 
-class SplitRunWarning(SafeWriterWarning):
+class SplitRunWarning(RunWarning):
     """What seems to belong to one run goes to two."""
 
 
-class SharedTagWarning(SafeWriterWarning):
+class SharedTagWarning(RunWarning):
     """Two writers that are open at the same time log one tag of one run."""
 
 
-class ForkedWriterWarning(SafeWriterWarning):
+class ForkedWriterWarning(RunWarning):
     """A forked child logs through the writer of its parent."""
 
 
-class RankWarning(SafeWriterWarning):
+class RankWarning(RunWarning):
     """Several ranks of one distributed job log."""
 
 
-class EmptyRunWarning(SafeWriterWarning):
+class EmptyRunWarning(RunWarning):
     """A run was closed without a single event."""
 
 
-class WriteErrorWarning(SafeWriterWarning):
+class WriteErrorWarning(RunWarning):
     """The disk refuses what is logged."""
 
 
-class UnlockedRunWarning(SafeWriterWarning):
+class UnlockedRunWarning(RunWarning):
     """The file system cannot lock the run directory."""
 
 
@@ -145,7 +225,8 @@ def warn(category: type[SafeWriterWarning], message: str) -> None:
     while frame is not None and _is_ours(frame):
         frame = frame.f_back
         level += 1
-    warnings.warn(message, category, stacklevel=level if frame is not None else 2)
+    text = _with_name(message, category)
+    warnings.warn(text, category, stacklevel=level if frame is not None else 2)
 
 
 class Notice(NamedTuple):
@@ -168,4 +249,20 @@ def tell(notices: list[Notice]) -> None:
 
 def warn_at(location: Location, category: type[SafeWriterWarning], message: str) -> None:
     """Warn at a line recorded earlier."""
-    warnings.warn_explicit(message, category, location.filename, location.lineno, location.module)
+    text = _with_name(message, category)
+    warnings.warn_explicit(text, category, location.filename, location.lineno, location.module)
+
+
+def _with_name(message: str, category: type[SafeWriterWarning]) -> str:
+    """Return the text of a warning: some programs print it without the name of its class."""
+    return f"{message} [{category.__name__}]"
+
+
+def _be_public() -> None:
+    """Have every class be called after the package, in tracebacks and in pickles."""
+    for value in list(globals().values()):
+        if isinstance(value, type) and issubclass(value, (SafeWriterError, SafeWriterWarning)):
+            value.__module__ = "safewriter"
+
+
+_be_public()

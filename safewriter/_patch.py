@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from safewriter import _lifecycle
+from safewriter._errors import ArgumentTypeError
+from safewriter._run.request import check_arguments
 from safewriter._torch import constructor
 from safewriter._writer import SafeSummaryWriter
 
@@ -70,14 +72,18 @@ def patch(**defaults: Any) -> Patch:
     :class:`SafeSummaryWriter` for every writer that is not given them; the latest patch's hold.
 
     Returns a context manager that undoes this patch; torch's writers are made again once every
-    patch is undone. Raises ``TypeError`` for an unknown keyword.
+    patch is undone. Raises :class:`ArgumentTypeError`, :class:`ArgumentValueError` or
+    :class:`RunDirectoryError` at once for an unknown keyword or a value that no writer could take,
+    and then nothing is patched.
     """
     unknown = sorted(set(defaults) - set(_SIGNATURE.parameters) | set(defaults) & {"self"})
     if unknown:
-        raise TypeError(
+        raise ArgumentTypeError(
             f"patch() got {', '.join(map(repr, unknown))}, but its keywords are those of "
-            f"SafeSummaryWriter: {', '.join(list(_SIGNATURE.parameters)[1:])}"
+            f"SafeSummaryWriter: {', '.join(list(_SIGNATURE.parameters)[1:])}",
+            argument=unknown[0],
         )
+    check_arguments(defaults)
     made = Patch(defaults)
     with _lifecycle.state_lock:
         _patches.append(made)
@@ -104,3 +110,7 @@ def _apply() -> None:
         name: value for name, value in defaults.items() if name not in _TORCHS
     }
     constructor.choose(PatchedSummaryWriter if _patches else None)
+
+
+for _public in (patch, unpatch):
+    _public.__module__ = "safewriter"

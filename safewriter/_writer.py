@@ -9,6 +9,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -77,6 +78,8 @@ class SafeSummaryWriter(SummaryWriter):
     Raises:
         RunDirectoryError: The run directory cannot be made or used.
         RunLockedError: Another process is writing it.
+        ArgumentValueError: An argument's value is wrong.
+        ArgumentTypeError: An argument's type is wrong.
     """
 
     _member: Member | None = None
@@ -119,8 +122,14 @@ class SafeSummaryWriter(SummaryWriter):
                 eval_tags=eval_tags,
             )
         )
+        directory = self._run.directory
         super().__init__(
-            self._run.directory, comment, purge_step, max_queue, flush_secs, filename_suffix
+            Path(directory) if isinstance(log_dir, Path) else directory,
+            comment,
+            purge_step,
+            max_queue,
+            flush_secs,
+            filename_suffix,
         )
 
     def _join(self, request: RunRequest) -> Member:
@@ -144,18 +153,21 @@ class SafeSummaryWriter(SummaryWriter):
         return self._run.directory
 
     @property
-    def log_dir(self) -> str:
+    def log_dir(self) -> str | Any:
         """The directory of the run, absolute; it follows where the run goes.
 
-        Asking a new writer settles which run it writes, since files may follow.
+        A ``Path`` if the writer was given one, else a ``str``. Asking a new writer settles which
+        run it writes, since files may follow.
         """
-        if self._member is not None:
-            registry.decide_by_reading(self._member)
-            self._member.was_read = True
-        return self._directory
+        given: str | Path = self.__dict__.get("_given_log_dir", "")
+        if self._member is None:
+            return given
+        registry.decide_by_reading(self._member)
+        self._member.was_read = True
+        return Path(self._directory) if isinstance(given, Path) else self._directory
 
     @log_dir.setter
-    def log_dir(self, value: str) -> None:
+    def log_dir(self, value: str | Path) -> None:
         self._given_log_dir = value
 
     @property
@@ -230,8 +242,8 @@ class SafeSummaryWriter(SummaryWriter):
         """Write one point of the curve `tag`; see torch's ``SummaryWriter.add_scalar``.
 
         `scalar_value` is a number, or an array or tensor of one element. The point is in the kernel
-        when this returns. Raises what torch raises, and ``ValueError`` for a step outside int64 or
-        a wall time that is not finite.
+        when this returns. Raises what torch raises, and :class:`ArgumentValueError` for a step
+        outside int64 or a wall time that is not finite.
         """
         if walltime is None and self._member is not None:
             fast = self._member.fast_scalars.get(tag)
@@ -447,12 +459,12 @@ class SafeSummaryWriter(SummaryWriter):
             warn(
                 WriteErrorWarning,
                 f"the embedding {tag!r} of step {global_step or 0} is lost: its files cannot be "
-                f"written to {self.log_dir!r} ({error.strerror or error}). TensorBoard's Projector "
-                "page does not show it. Training goes on; make room, or log it again.",
+                f"written to {self._run.directory!r} ({error.strerror or error}). TensorBoard's "
+                "Projector page does not show it. Training goes on; make room, or log it again.",
             )
 
-    def get_logdir(self) -> str:
-        """Return the directory of the run, absolute."""
+    def get_logdir(self) -> str | Any:
+        """Return the directory of the run, absolute, in the type of :attr:`log_dir`."""
         return self.log_dir
 
     def close(self) -> None:
@@ -500,7 +512,7 @@ class SafeSummaryWriter(SummaryWriter):
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_files": {}}
         if state.pop("_member", None) is not None:
-            state["_origin"] = self.log_dir, this_process(), self._run.request
+            state["_origin"] = str(self.log_dir), this_process(), self._run.request
         return state
 
     def __copy__(self) -> NoReturn:
@@ -535,6 +547,9 @@ for _name in (
     "add_mesh",
 ):
     setattr(SafeSummaryWriter, _name, _inherited(_name))
+
+
+SafeSummaryWriter.__module__ = "safewriter"  # as users know it
 
 
 _inside = threading.local()

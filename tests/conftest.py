@@ -8,6 +8,8 @@ import signal
 import hypothesis
 import pytest
 
+from safewriter._run import directory
+
 # How long an example takes says nothing on a machine that does other things as well.
 hypothesis.settings.register_profile(
     "safewriter",
@@ -21,6 +23,13 @@ hypothesis.settings.load_profile("safewriter")
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_places_of_other_tests() -> None:
+    """Let each test be a program of its own: where others have been is not told to it."""
+    directory._places.clear()
+    directory._told.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,9 @@ import contextlib
 import ctypes
 import datetime
 import os
+import pickle
 import re
+import socket
 import stat
 import sys
 import warnings
@@ -14,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from safewriter import (
+    ArgumentTypeError,
     EmptyRunWarning,
     RankWarning,
     RelativePathWarning,
@@ -174,7 +178,81 @@ def test_a_path_that_cannot_surprise_is_not_told(project, tmp_path, monkeypatch)
     monkeypatch.chdir(project)
     log_to("logs")
     monkeypatch.chdir(tmp_path)
-    log_to("logs")
+    log_to("other")
+
+
+def told_by(log_dir: Any, **options: Any) -> list[str]:
+    """Log to `log_dir`; return the RelativePathWarnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        log_to(log_dir, **options)
+    assert {warning.category for warning in caught} <= {RelativePathWarning}
+    return [str(warning.message) for warning in caught]
+
+
+def test_a_place_within_a_project_is_told_once(project):
+    """Not for each writer; another name is another place."""
+    assert [len(told_by(name)) for name in ("logs", "logs", "./logs", "other", "logs")] == [
+        1,
+        0,
+        0,
+        1,
+        0,
+    ]
+
+
+def test_a_name_that_leads_elsewhere_after_a_chdir_is_told(cwd, tmp_path, monkeypatch):
+    """The same relative name, resolved to another place: both are named, once for each place."""
+    assert told_by("logs") == []
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    (message,) = told_by("logs")
+    assert f"{str(tmp_path / 'other' / 'logs')!r} now" in message
+    assert f"was {str(cwd / 'logs')!r}" in message
+    assert message.endswith("[RelativePathWarning]")
+    assert told_by("logs") == []
+    assert told_by("else") == []
+    monkeypatch.chdir(cwd)
+    assert told_by("logs") == []
+    monkeypatch.chdir(tmp_path)
+    assert len(told_by("logs")) == 1
+
+
+def test_a_chdir_that_does_not_matter_is_not_told(cwd, tmp_path, monkeypatch):
+    """Absolute, below an absolute root, or with root="project", the user has said where."""
+    (tmp_path / "a" / ".git").mkdir(parents=True)
+    (tmp_path / "b" / ".git").mkdir(parents=True)
+    for directory in ("a", "b"):
+        monkeypatch.chdir(tmp_path / directory)
+        assert told_by(tmp_path / "absolute") == []
+        assert told_by("logs", root=tmp_path) == []
+        assert told_by("logs", root="project") == []
+    assert len(told_by("logs", root="below")) == 0
+    monkeypatch.chdir(tmp_path / "a")
+    assert len(told_by("logs", root="below")) == 1
+
+
+def test_a_current_directory_that_was_made_for_this_start_is_not_told(project, monkeypatch):
+    """Hydra changes into a directory of each job: a relative log_dir is meant to lie there."""
+    start = datetime.datetime.now().strftime("%Y-%m-%d/%H-%M-%S")
+    for job in range(2):
+        directory = project / "multirun" / start / str(job)
+        directory.mkdir(parents=True)
+        monkeypatch.chdir(directory)
+        assert told_by("tb") == []
+        assert told_by(None) == []
+
+
+def test_an_escalated_warning_stops_every_writer(project):
+    """As an error, the warning comes again for each attempt: none of them made anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RelativePathWarning)
+        for _ in range(2):
+            with pytest.raises(RelativePathWarning):
+                SafeSummaryWriter("logs")
+    assert everything(project) == sorted(
+        str(project / name) for name in ("pyproject.toml", "src", "src/train")
+    )
 
 
 def test_home_is_expanded(cwd, tmp_path, monkeypatch):
@@ -215,6 +293,40 @@ def test_every_form_of_a_path_is_taken(tmp_path):
     assert all(re.fullmatch(NAME + r"(-\d+)?", run.name) for run in runs)
 
 
+def test_a_link_and_up_is_where_the_link_leads(cwd, tmp_path):
+    """link/.. is the directory above the link's target, as for every other program."""
+    (tmp_path / "data" / "disk").mkdir(parents=True)
+    (cwd / "link").symlink_to(tmp_path / "data" / "disk")
+    for log_dir in ("link/../logs", f"{cwd}/link/../logs", f"{cwd}/link/./..//logs"):
+        assert log_to(log_dir).parent == tmp_path / "data" / "logs"
+    assert log_to("logs", root="link/..").parent == tmp_path / "data" / "logs"
+    assert log_to("link/logs").parent == cwd / "link" / "logs"
+    assert log_to("link/a/../logs").parent == cwd / "link" / "logs"
+    assert not (cwd / "logs").exists()
+
+
+def test_a_path_stays_a_path(tmp_path):
+    """Given a Path, log_dir and get_logdir() are Paths, also after a move and behind a pickle."""
+    with SafeSummaryWriter(tmp_path / "logs") as first:
+        for step in (1, 2):
+            first.add_scalar("loss", 1.0, step)
+    writer = SafeSummaryWriter(tmp_path / "logs")
+    writer.add_scalar("loss", 1.0, 1)
+    writer.add_scalars("group", {"a": 1.0}, 1)
+    writer.add_embedding(torch.eye(3), global_step=1)
+    writer.close()
+    assert writer.log_dir != first.log_dir
+    again = pickle.loads(pickle.dumps(writer))
+    again.add_scalar("loss", 2.0, 2)
+    again.close()
+    for one in (first, writer, again):
+        assert isinstance(one.log_dir, Path)
+        assert one.log_dir == one.get_logdir()
+    assert again.log_dir == writer.log_dir
+    assert read_scalars(writer.log_dir)["loss"] == [(1, 1.0), (2, 2.0)]
+    assert isinstance(SafeSummaryWriter(str(tmp_path / "text"), unique=False).log_dir, str)
+
+
 def test_names_of_any_script_and_with_spaces(tmp_path):
     """Unicode and spaces are kept, in log_dir and in the comment."""
     run = log_to(tmp_path / "Läufe 学習 \N{SNOWMAN}", comment="größer 2")
@@ -225,7 +337,7 @@ def test_names_of_any_script_and_with_spaces(tmp_path):
 
 def test_writer_names_the_run(tmp_path):
     """log_dir and get_logdir give the run's directory, absolute and as text."""
-    writer = SafeSummaryWriter(tmp_path / "logs")
+    writer = SafeSummaryWriter(str(tmp_path / "logs"))
     writer.add_scalar("loss", 1.0, 1)
     assert writer.log_dir == writer.get_logdir() == writer.file_writer.get_logdir()
     assert isinstance(writer.log_dir, str)
@@ -280,6 +392,8 @@ def test_comments_make_runs(tmp_path):
         "2024-05-06_07-08-09-2",
         "2024-05-06_07-08-09_lr0.1",
         "2024-05-06_07-08-09_rank3",
+        "version_0",
+        "version_12",
     ],
 )
 def test_a_directory_that_is_unique_already_is_used_as_it_is(tmp_path, name):
@@ -304,7 +418,7 @@ def test_a_unique_name_that_holds_a_run_is_not_used_again(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["exp1", "2024", "2024-05-06", "Nov22", "version_0", "x2024-05-06_07-08-09", "lr_0.1_batch_16"],
+    ["exp1", "2024", "2024-05-06", "Nov22", "version_a", "x2024-05-06_07-08-09", "lr_0.1_batch_16"],
 )
 def test_other_names_are_not_unique(tmp_path, name):
     """A name without its time is a directory of runs."""
@@ -322,6 +436,49 @@ def test_not_unique_is_exactly_the_directory(tmp_path):
     assert log_to(tmp_path / "a", unique=False, comment="x") == tmp_path / "a"
     assert log_to(tmp_path / "b", unique=False, purge_step=0) == tmp_path / "b"
     assert log_to(tmp_path / "c" / "2024-05-06_07-08-09", unique=False).parent == tmp_path / "c"
+
+
+def torchs_name(comment: str = "") -> str:
+    """Return a pattern of torch's default names."""
+    return rf"\w{{3}}\d\d_\d\d-\d\d-\d\d_{re.escape(socket.gethostname() + comment)}"
+
+
+def test_not_unique_and_without_a_log_dir_is_torchs_default(cwd, tmp_path):
+    """runs/<when_host><comment> then, below the root, and nothing goes to runs itself."""
+    assert re.fullmatch(f"{cwd}/runs/{torchs_name()}", str(log_to(None, unique=False)))
+    run = log_to("", unique=False, comment="LR_0.1", root=tmp_path / "root")
+    assert re.fullmatch(f"{tmp_path}/root/runs/{torchs_name('LR_0.1')}", str(run))
+    assert event_files(cwd / "runs")[0].parent != cwd / "runs"
+
+
+def test_two_such_writers_in_one_second(cwd, monkeypatch):
+    """They share the directory, as torch's do, and one event file."""
+    monkeypatch.setattr("time.strftime", lambda *_: "May04_22-14-54")
+    first = SafeSummaryWriter(unique=False)
+    second = SafeSummaryWriter(unique=False)
+    first.add_scalar("a", 1.0, 1)
+    second.add_scalar("b", 1.0, 1)
+    assert first.log_dir == second.log_dir
+    first.close()
+    second.close()
+    assert len(event_files(cwd / "runs")) == 1
+
+
+def test_such_a_name_that_another_process_took(cwd, monkeypatch):
+    """A directory that is there already, whoever made it, is left alone: the next name is free."""
+    monkeypatch.setattr("time.strftime", lambda *_: "May04_22-14-54")
+    name = cwd / "runs" / f"May04_22-14-54_{socket.gethostname()}"
+    name.mkdir(parents=True)
+    assert log_to(None, unique=False) == name.with_name(name.name + "-2")
+    assert not any(name.iterdir())
+
+
+def test_resume_without_a_log_dir_is_the_newest_run_below_runs(cwd):
+    """unique=False changes nothing about it: there is no log_dir that it could mean exactly."""
+    earlier = cwd / "runs" / "May04_22-14-54_host"
+    earlier.mkdir(parents=True)
+    (earlier / "events.out.tfevents.1700000000.host.1.0").touch()
+    assert log_to(None, resume=True, unique=False) == earlier
 
 
 def test_events_of_an_earlier_run_are_told(tmp_path):
@@ -577,12 +734,28 @@ def test_a_current_directory_that_is_gone(tmp_path, monkeypatch):
     assert log_to(tmp_path / "logs").parent == tmp_path / "logs"
 
 
-@pytest.mark.parametrize("log_dir", [5, 1.5, object(), ["logs"]], ids=repr)
+@pytest.mark.parametrize("log_dir", [object(), ["logs"], {"logs": 1}], ids=repr)
 def test_what_is_no_path(cwd, log_dir):
-    """What is neither text nor a path raises TypeError and makes nothing."""
-    with pytest.raises(TypeError):
+    """What cannot be meant as a path raises a TypeError that names it, and makes nothing."""
+    with pytest.raises(ArgumentTypeError, match=r"log_dir is .*, but must be a path") as caught:
         SafeSummaryWriter(log_dir)
+    assert caught.value.argument == "log_dir"
     assert everything(cwd) == []
+
+
+class Named:
+    """Something that says as text what it is."""
+
+    def __str__(self) -> str:
+        return "by name"
+
+
+@pytest.mark.parametrize(
+    ("log_dir", "name"), [(5, "5"), (1.5, "1.5"), (np.int64(7), "7"), (Named(), "by name")]
+)
+def test_what_torch_turns_into_text(cwd, log_dir, name):
+    """A number, or what has a text of its own, is called by it, as in torch."""
+    assert log_to(log_dir).parent == cwd / name
 
 
 def test_an_error_leaves_no_writer_behind(tmp_path):

@@ -202,11 +202,11 @@ def test_a_writer_that_moves_says_where_it_is(tmp_path, caplog):
     assert second.log_dir != first.log_dir
     assert Path(second.log_dir).parent == tmp_path
     assert second.get_logdir() == second.log_dir
-    assert second.file_writer.get_logdir() == second.log_dir
-    assert second.log_dir in repr(second)
+    assert second.file_writer.get_logdir() == str(second.log_dir)
+    assert str(second.log_dir) in repr(second)
     (word,) = caplog.records
     assert word.levelname == "INFO"
-    assert second.log_dir in word.getMessage()
+    assert str(second.log_dir) in word.getMessage()
     assert "'loss' starts over at 0" in word.getMessage()
     second.close()
     with SafeSummaryWriter(tmp_path) as third:

@@ -6,6 +6,8 @@ import math
 import os
 from collections import deque
 
+from safewriter._errors import ArgumentValueError
+
 #: Mebibytes that may wait in a process, unless ``SAFEWRITER_BACKLOG_MB`` says otherwise.
 DEFAULT_MB = 64.0
 
@@ -16,7 +18,8 @@ _OVERHEAD = 48
 def limit_in_bytes() -> float:
     """Return how many bytes may wait in this process.
 
-    Raises ``ValueError`` if ``SAFEWRITER_BACKLOG_MB`` is not a number of mebibytes from 0 on.
+    Raises :class:`ArgumentValueError` if ``SAFEWRITER_BACKLOG_MB`` is not a number of mebibytes
+    from 0 on.
     """
     setting = os.environ.get("SAFEWRITER_BACKLOG_MB")
     if not setting:
@@ -26,9 +29,10 @@ def limit_in_bytes() -> float:
     except ValueError:
         megabytes = math.nan
     if not megabytes >= 0:
-        raise ValueError(
+        raise ArgumentValueError(
             f"SAFEWRITER_BACKLOG_MB is {setting!r}, but must be the mebibytes of memory in which "
-            "events may wait for a disk that refuses them: a number, 0 or more"
+            "events may wait for a disk that refuses them: a number, 0 or more",
+            argument="SAFEWRITER_BACKLOG_MB",
         )
     return megabytes * 2**20
 

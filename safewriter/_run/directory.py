@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import numbers
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import PurePath
 
-from safewriter._errors import RelativePathWarning, RunDirectoryError, warn
+from safewriter._errors import (
+    ArgumentTypeError,
+    RelativePathWarning,
+    RunDirectoryError,
+    warn,
+)
 from safewriter._run.record import HIDDEN
 
 #: What marks the root of a project.
 PROJECT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 
-# Our own names, and torch's default: Nov22_09-30-00_host (the month is the locale's).
+# Our own names, torch's default (Nov22_09-30-00_host, with the month of the locale), Lightning's.
 _UNIQUE_NAME = re.compile(
-    r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(\D.*)?|[^\W\d]{2,5}\.?\d\d_\d\d-\d\d-\d\d_.+",
+    r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(\D.*)?"
+    r"|[^\W\d]{2,5}\.?\d\d_\d\d-\d\d-\d\d_.+"
+    r"|version_\d+",
     re.DOTALL,
 )
+
+_DAY = timedelta(days=1)
+_EPOCH_SECONDS = re.compile(r"(?<!\d)\d{10}(?!\d)")
 
 _CURES = {
     errno.EACCES: "choose a log_dir that you may write to, or change its permissions",
@@ -66,10 +81,27 @@ def explained(path: str) -> Iterator[None]:
         for directory in missing:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
-        cure = _CURES.get(error.errno or 0, "choose another log_dir")
+        cure = _CURES.get(error.errno, "choose another log_dir")
         raise RunDirectoryError(
-            f"the run directory {path!r} cannot be used: {error.strerror or error}; {cure}"
+            f"the run directory {path!r} cannot be used: {error.strerror or error}; {cure}",
+            path=path,
+            errno=error.errno,
+            cure=cure,
         ) from error
+
+
+def path_text(path: object, argument: str = "log_dir") -> str:
+    """Return a path as text; what is no path is called as ``str()`` calls it, as torch does.
+
+    Raises :class:`ArgumentTypeError` for what cannot be meant as a path, such as a list.
+    """
+    if isinstance(path, (str, bytes, os.PathLike)):
+        return os.fsdecode(path)
+    if isinstance(path, numbers.Number) or type(path).__str__ is not object.__str__:
+        return str(path)
+    raise ArgumentTypeError(
+        f"{argument} is {path!r}, but must be a path: a str or a pathlib.Path", argument=argument
+    )
 
 
 def resolve(log_dir: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> str:
@@ -79,50 +111,83 @@ def resolve(log_dir: str | os.PathLike[str], root: str | os.PathLike[str] | None
     directory; ``root="project"`` is the nearest directory above that holds a project. ``~`` is
     expanded. Raises :class:`RunDirectoryError` for what no file system or no reader takes.
     """
-    path = os.path.expanduser(os.fsdecode(log_dir))
-    if not os.path.isabs(path):
-        anchor = os.fsdecode(root) if root is not None else os.environ.get("SAFEWRITER_ROOT")
-        with _current_directory_needed(path):
-            if anchor == "project":
-                anchor = _project_root_or_error()
-            elif not anchor:
-                anchor = os.getcwd()
-                _warn_if_inside_project(path, anchor)
-            path = os.path.join(os.path.abspath(os.path.expanduser(anchor)), path)
+    path = os.path.expanduser(path_text(log_dir))
     # Some versions of normpath cut the path off at a NUL byte, so the check comes first.
-    check_name(path)
-    return os.path.normpath(path)
+    if os.path.isabs(path):
+        check_name(path)
+        return _normal(path)
+    anchor = path_text(root, "root") if root is not None else os.environ.get("SAFEWRITER_ROOT")
+    base = anchor_directory(anchor, path)
+    check_name(os.path.join(base, path))
+    place = _normal(os.path.join(base, path))
+    _warn_if_elsewhere(path, anchor or "", base, place)
+    return place
 
 
-@contextlib.contextmanager
-def _current_directory_needed(path: str) -> Iterator[None]:
+def anchor_directory(anchor: str | None, path: str = "") -> str:
+    """Return the absolute directory that `anchor` means; the current one if it is None or empty.
+
+    Raises :class:`RunDirectoryError`.
+    """
     try:
-        yield
+        if anchor == "project":
+            return _project_root_or_error()
+        directory = os.path.expanduser(anchor or "")
+        return _normal(directory if os.path.isabs(directory) else f"{os.getcwd()}/{directory}")
     except OSError as error:
+        cure = "pass an absolute log_dir or root"
         raise RunDirectoryError(
             f"the relative log_dir {path!r} cannot be made absolute, because the current directory "
-            f"cannot be found ({error.strerror}): pass an absolute log_dir or root"
+            f"cannot be found ({error.strerror}): {cure}",
+            path=path,
+            errno=error.errno,
+            cure=cure,
         ) from error
+
+
+def _normal(path: str) -> str:
+    """Take dots and doubled slashes out of an absolute path, as the file system understands them.
+
+    ``link/..`` is where the link leads to, and one up; normpath would take it for nothing.
+    """
+    if ".." not in path:
+        return os.path.normpath(path)
+    directory, *names = PurePath(path).parts
+    for name in names:
+        if name == "..":
+            directory = os.path.dirname(
+                os.path.realpath(directory) if os.path.islink(directory) else directory
+            )
+        else:
+            directory = os.path.join(directory, name)
+    return os.path.normpath(directory)
 
 
 def check_name(path: str) -> None:
     """Raise :class:`RunDirectoryError` for a path that no file system or no reader can take."""
     if "\0" in path:
         raise RunDirectoryError(
-            f"the run directory {path!r} holds a NUL byte, which no file system takes: remove it"
+            f"the run directory {path!r} holds a NUL byte, which no file system takes: remove it",
+            path=path,
+            cure="remove it",
         )
     try:
         os.fsencode(path).decode("utf-8")
     except UnicodeError:
         raise RunDirectoryError(
             f"the run directory {path!r} is not valid UTF-8, and TensorBoard stops reading a "
-            "directory with such a name in it: rename it"
+            "directory with such a name in it: rename it",
+            path=path,
+            cure="rename it",
         ) from None
     for component in path.split(os.sep):
         if "tfevents" in component:
             raise RunDirectoryError(
                 f"the run directory {path!r} has 'tfevents' in the name {component!r}: TensorBoard "
-                "takes it for an event file and then answers with an error for every run; rename it"
+                "takes it for an event file and then answers with an error for every run; rename "
+                "it",
+                path=path,
+                cure="rename it",
             )
 
 
@@ -143,26 +208,113 @@ def _project_root_or_error() -> str:
     if root is None:
         raise RunDirectoryError(
             f"root='project', but neither {os.getcwd()!r} nor a directory above it holds one of "
-            f"{', '.join(PROJECT_MARKERS)}: give a path as root"
+            f"{', '.join(PROJECT_MARKERS)}: give a path as root",
+            path=os.getcwd(),
+            cure="give a path as root",
         )
     return root
 
 
-def _warn_if_inside_project(path: str, cwd: str) -> None:
-    project = find_project_root(cwd)
-    if project is not None and project != os.path.abspath(cwd):
-        warn(
-            RelativePathWarning,
-            f"the relative log_dir {path!r} becomes {os.path.join(cwd, path)!r}, because that is "
-            f"the current directory; started from the project's root it would be "
-            f"{os.path.join(project, path)!r}, and the runs end up in two places. Pass an absolute "
-            "log_dir or root='project', or set SAFEWRITER_ROOT.",
+# Where each relative name, with its root, was first resolved to in this process, and the places
+# that were told to be surprising.
+_places: dict[tuple[str, str], str] = {}
+_told: set[str] = set()
+
+
+def _warn_if_elsewhere(path: str, anchor: str, base: str, place: str) -> None:
+    """Warn if a relative path may not lead to where one expects it, once for each place."""
+    first = _places.setdefault((path, anchor), place)
+    if place in _told or anchor == "project":
+        return
+    project = None if anchor else find_project_root(base)
+    if first != place:
+        text = (
+            f"the relative log_dir {path!r} is {place!r} now, but was {first!r} earlier in this "
+            "program, because the current directory has changed. The runs end up in two places, "
+            "and TensorBoard, started on one of them, shows none of the other. Pass an absolute "
+            "log_dir or root, or set SAFEWRITER_ROOT."
         )
+    elif project is not None and project != base:
+        text = (
+            f"the relative log_dir {path!r} becomes {place!r}, because that is the current "
+            f"directory; started from the project's root it would be "
+            f"{os.path.join(project, path)!r}, and the runs end up in two places. Pass an absolute "
+            "log_dir or root='project', or set SAFEWRITER_ROOT."
+        )
+    else:
+        return
+    # A directory that was made for this very start, as Hydra's, is meant to hold its runs.
+    if not _carries_this_start(base):
+        warn(RelativePathWarning, text)
+        _told.add(place)
 
 
 def is_unique_name(path: str) -> bool:
-    """Tell whether the last component of `path` already carries the time of its making."""
-    return _UNIQUE_NAME.fullmatch(os.path.basename(path)) is not None
+    """Tell whether `path` already is the directory of one start: its name says when that was.
+
+    So it is with our own names, torch's default and Lightning's ``version_N`` as the last
+    component, and with the time of this start, within a day of now, anywhere in the path.
+    """
+    return bool(_UNIQUE_NAME.fullmatch(os.path.basename(path))) or _carries_this_start(path)
+
+
+def _carries_this_start(path: str) -> bool:
+    """Tell whether a path names a moment within a day of now.
+
+    That is seconds since 1970, or a date and a time of day in one component or two neighbouring
+    ones: ``exp_20261124_114603``, ``2026-11-24/12-05-31/tb``, ``2026-11-24T12:05:31Z``.
+    """
+    seconds = time.time()
+    if any(abs(int(found) - seconds) <= 86400 for found in _EPOCH_SECONDS.findall(path)):
+        return True
+    now = datetime.fromtimestamp(seconds)
+    for midnight, moment in _moments_around(now.date()):
+        for found in moment.finditer(path):
+            hour, minute, second = [*(int(number) for number in found.groups() if number), 0][:3]
+            clock = timedelta(hours=hour, minutes=minute, seconds=second)
+            if abs(midnight + clock - now) <= _DAY:
+                return True
+    return False
+
+
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_HOUR, _SIXTIETH = r"(?<!\d)([01]\d|2[0-3])", r"([0-5]\d)"
+# "12-05-31" cannot be mistaken, so a word may stand before it. "120531" and "12-05" could be
+# anything, unless they follow the date at once.
+_PLAIN_CLOCK = rf"([01]\d|2[0-3])[\W_h]?{_SIXTIETH}(?:[\W_m]?{_SIXTIETH}(?:\d{{3}}){{0,2}})?(?!\d)"
+_MARKED_CLOCK = rf"{_HOUR}[-_:h]{_SIXTIETH}[-_:m]{_SIXTIETH}(?!\d)"
+
+
+@functools.lru_cache(1)
+def _moments_around(today: date) -> list[tuple[datetime, re.Pattern[str]]]:
+    """Return the last, this and the next midnight, and how a moment of each day is written."""
+    moments = []
+    midnight = datetime(today.year, today.month, today.day)
+    for day in (midnight - _DAY, midnight, midnight + _DAY):
+        year, month, number = f"{day:%Y}", f"{day:%m}", f"{day:%d}"
+        name = f"(?:{_MONTHS[day.month - 1]}|{re.escape(f'{day:%b}')})[a-z]*"
+        orders = [
+            (f"(?:{year[:2]})?{year[2:]}", f"(?:{month}|{name})", number),
+            (number, f"(?:{month}|{name})", year),
+            (month, number, year),
+            (name, number, year),
+            # torch's, and that of ctime(), whose year comes last; not 20:26 of "Nov24_2026".
+            (name, number + r"(?![\W_]*\d{4}(?!\d))"),
+        ]
+        dates = "|".join(r"[\W_]?".join(order) for order in orders)
+        moments.append(
+            (
+                day,
+                re.compile(
+                    rf"(?<!\d)(?:{dates})(?:"
+                    rf"[\W_]{{0,3}}(?:t|at)?[\W_]{{0,3}}{_PLAIN_CLOCK}"
+                    rf"|(?!\d)[^/\\]*[/\\]?[^/\\]*?{_MARKED_CLOCK})"
+                    rf"|{_HOUR}[\W_h]?{_SIXTIETH}[\W_m]?{_SIXTIETH}[\W_]{{1,3}}(?:{dates})(?!\d)",
+                    re.IGNORECASE,
+                ),
+            )
+        )
+    return moments
 
 
 def has_events(directory: str) -> bool:
@@ -187,6 +339,11 @@ def run_tail(comment: str, rank: int | None) -> str:
     """Return what follows the time in the name of a run: ``[_comment][_rankN]``."""
     tail = "_" + comment.replace("/", "_").replace(os.sep, "_").lstrip("_-") if comment else ""
     return tail if rank is None else f"{tail}_rank{rank}"
+
+
+def torch_name(comment: str = "") -> str:
+    """Return what torch calls a run that begins now: ``<Mon><day>_<HH-MM-SS>_<host><comment>``."""
+    return f"{time.strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}{comment}"
 
 
 def claim(parent: str, comment: str = "", rank: int | None = None) -> str:

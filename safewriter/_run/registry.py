@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 
 from safewriter import _lifecycle
@@ -20,6 +22,7 @@ from safewriter._errors import (
 )
 from safewriter._run.directory import (
     claim,
+    claim_name,
     explained,
     free_name,
     is_remote,
@@ -76,7 +79,7 @@ def join(request: RunRequest, member: Member) -> None:
         except HeldError as held:
             # It was new, or nobody was writing it, a moment ago: another process was quicker.
             directory = str(held)
-            if not request.unique or directory in taken or directory == request.log_dir:
+            if directory in taken or (request.named and not request.unique):
                 raise _locked(directory) from None
             taken.add(directory)
         except BaseException:
@@ -334,8 +337,8 @@ def _begin(request: RunRequest, member: Member, taken: set[str], notices: list[N
         notices.append(
             Notice(
                 SplitRunWarning,
-                f"resume=True passes over {live!r}, because {_holder(live, seconds=0)} is writing "
-                f"it: the curve goes on in {directory!r}, and TensorBoard shows two runs. If that "
+                f"resume=True passes over {live!r}, because "
+                f"{_in_words(_holder(live, seconds=0))} is writing it: the curve goes on in {directory!r}, and TensorBoard shows two runs. If that "
                 "process hangs, end it and start again.",
             )
         )
@@ -378,6 +381,8 @@ def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool, 
     if request.claims:
         return log_dir, False, None
     if not request.unique:
+        if not request.named:
+            return claim_name(log_dir), False, None
         return make(log_dir), request.resume and is_run(log_dir), None
     live = None
     if request.resume:
@@ -386,21 +391,38 @@ def _choose_directory(request: RunRequest, taken: set[str]) -> tuple[str, bool, 
         earlier, live = newest_run(log_dir, request.comment, request.rank, taken)
         if earlier is not None:
             return earlier, True, live
-    if request.named and is_unique_name(log_dir) and not is_run(log_dir):
+    if request.named and is_unique_name(log_dir) and not is_run(log_dir) and log_dir not in taken:
         return make(log_dir), False, live
     return claim(log_dir, request.comment, request.rank), False, live
 
 
 def _locked(directory: str) -> RunLockedError:
     """Return the error that names pid, host and start of the process that holds a lock."""
+    holder = _holder(directory)
+    pid, host, start = (holder.get(name) for name in ("pid", "host", "start"))
     return RunLockedError(
-        f"{directory!r} is being written by {_holder(directory)}. Two writers would hide "
-        "each other's points in TensorBoard: use another log_dir, leave unique=True, or "
-        "end the other process."
+        f"{directory!r} is being written by {_in_words(holder)}. Two writers would hide each "
+        "other's points in TensorBoard: use another log_dir, leave unique=True, or end the other "
+        "process.",
+        directory=directory,
+        pid=pid if isinstance(pid, int) else None,
+        host=host if isinstance(host, str) else None,
+        start=start if isinstance(start, (int, float)) else None,
     )
 
 
-def _holder(directory: str, seconds: float = _HOLDER_SECONDS) -> str:
+def _in_words(holder: Mapping[str, object]) -> str:
+    if "pid" not in holder:
+        return "another process"
+    start, since = holder.get("start"), "an unknown time"
+    if isinstance(start, (int, float)):
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # that no calendar has
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(start))
+    return f"process {holder['pid']} on {holder.get('host', 'this host')} since {since}"
+
+
+def _holder(directory: str, seconds: float = _HOLDER_SECONDS) -> Mapping[str, object]:
+    """Return the record of the process that holds a lock; an empty one if it does not say."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -410,13 +432,9 @@ def _holder(directory: str, seconds: float = _HOLDER_SECONDS) -> str:
         # A record that is not of a running process is the predecessor's: the holder has the
         # lock, but has not written its own yet.
         if record.get("status") == "running" and "pid" in record and _may_live(record):
-            try:
-                start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record["start"]))
-            except (KeyError, ValueError, OverflowError, OSError):  # a time that no calendar has
-                start = "an unknown time"
-            return f"process {record['pid']} on {record.get('host', 'this host')} since {start}"
+            return record
         if time.monotonic() > deadline:
-            return "another process"
+            return {}
         time.sleep(0.01)
 
 

@@ -59,9 +59,15 @@ class RemoteFile:
             try:
                 self._open()
             except Exception as error:  # Whatever the client of the server raises.
+                cure = (
+                    "check its name, your access rights, and that the package for its scheme is "
+                    "installed"
+                )
                 raise RunDirectoryError(
-                    f"the run directory {self.directory!r} cannot be used: {error!r}; check its "
-                    "name, your access rights, and that the package for its scheme is installed"
+                    f"the run directory {self.directory!r} cannot be used: {error!r}; {cure}",
+                    path=self.directory,
+                    errno=getattr(error, "errno", None),
+                    cure=cure,
                 ) from error
 
     def append(

@@ -14,7 +14,6 @@ import inspect
 import logging
 import sys
 import weakref
-from types import CodeType, FrameType
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -41,7 +40,7 @@ def choose(cls: _Class | None) -> None:
 
 
 def use_for_hparams(cls: _Class, safe_base: _Class) -> None:
-    """Have torch's ``add_hparams`` make `cls`, where the writer is a `safe_base` or patched."""
+    """Have torch's ``add_hparams`` make `cls`, where the writer is a `safe_base`."""
     global _for_hparams, _safe_base
     _for_hparams, _safe_base = cls, safe_base
 
@@ -58,21 +57,16 @@ def install() -> None:
 
 
 def _new(cls: _Class, *args: Any, **kwargs: Any) -> Any:
-    if cls is SummaryWriter and _is_made_for_hparams(sys._getframe(1)):
-        cls = _for_hparams or cls
+    maker = sys._getframe(1)
+    if cls is SummaryWriter and hooks.is_add_hparams(maker.f_code):
+        # Below a stock writer, made before patch(), it is a stock writer as well.
+        if _safe_base is not None and isinstance(maker.f_locals.get("self"), _safe_base):
+            cls = _for_hparams or cls
     elif _everywhere is not None:
         cls = extended(cls, _everywhere)
     if _previous is not None:
         return _previous(cls, *args, **kwargs)
     return object.__new__(cls)
-
-
-def _is_made_for_hparams(frame: FrameType) -> bool:
-    code: CodeType = frame.f_code
-    if not hooks.is_add_hparams(code):
-        return False
-    is_ours = _safe_base is not None and isinstance(frame.f_locals.get("self"), _safe_base)
-    return is_ours or _everywhere is not None
 
 
 def extended(cls: _Class, safe: _Class) -> _Class:

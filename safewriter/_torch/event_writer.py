@@ -8,6 +8,7 @@ from google.protobuf.message import EncodeError
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from safewriter._errors import ArgumentTypeError, ArgumentValueError
 from safewriter._torch import hooks
 
 #: Protobuf cannot parse a message of 2 GiB or more, so no reader could read it back.
@@ -53,7 +54,10 @@ class RunEventWriter(hooks.EVENT_FILE_WRITER):  # type: ignore[misc]  # its base
     def add_event(self, event: Event) -> None:
         """Append one event; ``TypeError`` for anything else, ``ValueError`` from 2 GiB on."""
         if not isinstance(event, Event):
-            raise TypeError(f"an Event protocol buffer is expected, got {type(event).__name__}")
+            raise ArgumentTypeError(
+                f"event must be an Event protocol buffer, but is a {type(event).__name__}",
+                argument="event",
+            )
         self._sink.write(event)
 
     def flush(self) -> None:
@@ -96,10 +100,11 @@ def serialize(event: Event) -> bytes:
     return payload
 
 
-def too_large(summary: Summary) -> ValueError:
+def too_large(summary: Summary) -> ArgumentValueError:
     """Return the error for an event that nobody could read back."""
     tags = ", ".join(repr(value.tag) for value in summary.value) or "no tag"
-    return ValueError(
+    return ArgumentValueError(
         f"the event ({tags}) has 2 GiB or more, but an event must be smaller than that to be read "
-        "back: log less data in one call"
+        "back: log less data in one call",
+        argument="event",
     )

@@ -16,7 +16,7 @@ from torch.utils.tensorboard.writer import FileWriter
 
 from safewriter import _lifecycle
 from safewriter._disk.event_file import EventFile
-from safewriter._errors import Notice, tell
+from safewriter._errors import ArgumentValueError, Notice, tell
 from safewriter._kinds import scalar_value, value_kind
 from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, TagLedger, Verdict
 from safewriter._run.part import Part
@@ -429,20 +429,23 @@ def step_of(summary: Summary, given: Any, walltime: float | None) -> int | None:
     Raises ``ValueError`` for a step outside int64 and for a wall time that is not finite.
     """
     if walltime is not None and not math.isfinite(walltime):
-        raise ValueError(
+        raise ArgumentValueError(
             f"walltime {walltime} of {_tags(summary)} is not finite: TensorBoard would stop "
-            "reading the event file there; pass seconds since the epoch"
+            "reading the event file there; pass seconds since the epoch",
+            argument="walltime",
         )
     if given is None:
         return None
     try:
         step = int(given)
     except (ValueError, OverflowError):  # NaN, infinite, or text
-        raise ValueError(
-            f"step {given!r} of {_tags(summary)} is not an integer: pass a global_step that is"
+        raise ArgumentValueError(
+            f"step {given!r} of {_tags(summary)} is not an integer: pass a global_step that is",
+            argument="global_step",
         ) from None
     if not INT64_MIN <= step <= INT64_MAX:
-        raise ValueError(
-            f"step {given} of {_tags(summary)} does not fit in 64 bits: pass a smaller global_step"
+        raise ArgumentValueError(
+            f"step {given} of {_tags(summary)} does not fit in 64 bits: pass a smaller global_step",
+            argument="global_step",
         )
     return step

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from safewriter._errors import RunDirectoryError
+from safewriter._errors import ArgumentTypeError, RunDirectoryError
 from safewriter._run.directory import check_name
 from safewriter._torch.file_writer import RunFileWriter
 
@@ -14,9 +14,10 @@ from safewriter._torch.file_writer import RunFileWriter
 def series_name(run: str, main_tag: str, series: object) -> str:
     """Return what a series' directory is called below the run, as torch calls it."""
     if not isinstance(series, str):
-        raise TypeError(
-            f"add_scalars takes a dict of names and numbers, but its key {series!r} is no str: "
-            "write it as one"
+        raise ArgumentTypeError(
+            f"add_scalars takes a dict of names and numbers as tag_scalar_dict, but its key "
+            f"{series!r} is no str: write it as one",
+            argument="tag_scalar_dict",
         )
     name = f"{main_tag.replace('/', '_')}_{series}"
     path = f"{run}/{name}"
@@ -24,7 +25,9 @@ def series_name(run: str, main_tag: str, series: object) -> str:
     if ".." in name.split("/"):
         raise RunDirectoryError(
             f"the series {series!r} of {main_tag!r} would lie outside of its run, at "
-            f"{posixpath.normpath(path)!r}: take the '..' out of its name"
+            f"{posixpath.normpath(path)!r}: take the '..' out of its name",
+            path=posixpath.normpath(path),
+            cure="take the '..' out of its name",
         )
     return name
 

@@ -6,6 +6,8 @@ import contextlib
 import reprlib
 from types import TracebackType
 
+from safewriter._errors import ArgumentValueError
+
 
 class _ValidText(contextlib.ContextDecorator):
     """Say which tag it is that protobuf refuses; it does so before anything is written."""
@@ -22,9 +24,10 @@ class _ValidText(contextlib.ContextDecorator):
     ) -> None:
         if isinstance(exc_val, UnicodeError):
             text = reprlib.repr(getattr(exc_val, "object", exc_val))
-            raise ValueError(
+            raise ArgumentValueError(
                 f"{text} is not valid Unicode: no event can hold what has no UTF-8. Take it out of "
-                "the tag or the text."
+                "the tag or the text.",
+                argument="tag",
             ) from None
 
 

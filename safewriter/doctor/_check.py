@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from safewriter._errors import ArgumentValueError
 from safewriter.doctor._check_file import check_bytes, stray
 from safewriter.doctor._check_files import check_order
 from safewriter.doctor._check_logdir import check_logdir, no_event_files
@@ -50,7 +51,7 @@ def check(
         The findings, errors first.
 
     Raises:
-        ValueError: a code is unknown.
+        ArgumentValueError: a code is unknown.
         LookupError: the user is unknown.
     """
     wanted = wanted_codes(select, ignore)
@@ -67,19 +68,22 @@ def wanted_codes(select: Iterable[str], ignore: Iterable[str]) -> set[str]:
     """Return the codes that are selected and not ignored.
 
     Raises:
-        ValueError: no code begins like this.
+        ArgumentValueError: no code begins like this.
     """
 
-    def matching(beginnings: Iterable[str]) -> set[str]:
+    def matching(argument: str, beginnings: Iterable[str]) -> set[str]:
         codes = set()
         for beginning in beginnings:
             found = {code for code in RULES if beginning and code.startswith(beginning.upper())}
             if not found:
-                raise ValueError(f"no code begins with {beginning!r}; --explain lists all codes")
+                raise ArgumentValueError(
+                    f"no code begins with {beginning!r}; --explain lists all codes",
+                    argument=argument,
+                )
             codes |= found
         return codes
 
-    return (matching(select) or set(RULES)) - matching(ignore)
+    return (matching("select", select) or set(RULES)) - matching("ignore", ignore)
 
 
 def _check(

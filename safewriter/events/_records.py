@@ -19,6 +19,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
+from safewriter._errors import ArgumentValueError
 from safewriter._tfrecord import FOOTER, FRAMING, HEADER, MASK, is_footer, payload_length
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ def read_records(path: StrPath, *, offset: int = 0) -> Iterator[Record]:
 
     Raises:
         OSError: The file is missing, cannot be read, or is not a regular file.
-        ValueError: ``offset`` is negative.
+        ArgumentValueError: ``offset`` is negative.
     """
     if offset < 0:
-        raise ValueError(f"offset must not be negative, got {offset}")
+        raise ArgumentValueError(f"offset must not be negative, got {offset}", argument="offset")
     intact = Verdict.OK
     with EventFile(path) as file:
         for at, data in file.pieces(offset):

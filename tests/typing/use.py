@@ -80,8 +80,9 @@ def train(log_dir: str, model: torch.nn.Module) -> str:
         assert_type(logger, Logger)
         logger.log_epoch(torch.tensor(0.5), 1)
     writer.close()
-    assert_type(writer.log_dir, str)
-    assert_type(writer.get_logdir(), str)
+    assert_type(writer.log_dir, "str | Any")
+    assert_type(writer.get_logdir(), "str | Any")
+    assert writer.log_dir.startswith("/") or Path(writer.log_dir).is_absolute()
     stock: SummaryWriter = writer
     return repr(stock)
 
