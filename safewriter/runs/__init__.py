@@ -8,3 +8,5 @@ from __future__ import annotations
 from safewriter.runs._listing import Run, list_runs
 
 __all__ = ["Run", "list_runs"]
+
+list_runs.__module__ = "safewriter"  # as users know it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from safewriter import SafeSummaryWriter, patch, unpatch
-from safewriter.events import RunStatus, read_scalars, run_status
+from safewriter.events import RunStatus, event_files, read_scalars, run_status
 
 pytest_plugins = ["tests.programs.fixtures"]
 
@@ -209,3 +210,65 @@ def test_unpatch_undoes_overlapping_blocks(tmp_path):
     first.leave()
     second.leave()
     assert not is_patched(tmp_path)
+
+
+# What the class looks like.
+
+
+SIGNATURES = """
+    import inspect, tempfile
+    from torch.utils.tensorboard import SummaryWriter
+    class Own(SummaryWriter):
+        def __init__(self, log_dir, extra=0):
+            super().__init__(log_dir)
+    def signatures():
+        return [str(inspect.signature(cls)) for cls in (SummaryWriter, Own)]
+    stock = signatures()
+    import safewriter
+    with safewriter.patch():
+        patched = signatures()
+    unpatched = signatures()
+    with safewriter.SafeSummaryWriter(tempfile.mkdtemp()) as writer:
+        writer.add_hparams({"lr": 0.1}, {"m": 0.5})
+    assert patched == unpatched == signatures() == stock, (stock, patched, unpatched)
+"""
+
+
+def test_the_signature_is_torchs(warm, tmp_path):
+    """inspect.signature() of torch's class, and of a user's on it, is the same at all times."""
+    warm.run(SIGNATURES, cwd=tmp_path)
+
+
+def test_jsonargparse_finds_the_arguments():
+    """A command line made from the class has torch's arguments, also while patched."""
+    jsonargparse = pytest.importorskip("jsonargparse")
+
+    def arguments() -> list[str]:
+        parser = jsonargparse.ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(SummaryWriter, "writer")
+        parsed = parser.parse_args(["--writer.flush_secs=3"])
+        assert parsed.writer.flush_secs == 3
+        return sorted(vars(parsed.writer))
+
+    torchs = sorted(inspect.signature(SummaryWriter).parameters)
+    assert arguments() == torchs
+    with patch():
+        assert arguments() == torchs
+    assert arguments() == torchs
+
+
+def test_a_stock_writer_keeps_its_hparams_directory(tmp_path, monkeypatch):
+    """A relative one that torch made before patch() writes below itself, wherever a root is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAFEWRITER_ROOT", str(tmp_path / "root"))
+    stock = SummaryWriter("stock")
+    with patch():
+        stock.add_hparams({"lr": 0.1}, {"m": 0.5}, run_name="hp")
+        safe = SummaryWriter("safe")
+        safe.add_hparams({"lr": 0.1}, {"m": 0.5}, run_name="hp")
+        safe.close()
+    stock.close()
+    assert read_scalars(tmp_path / "stock" / "hp")["m"].values.tolist() == [0.5]
+    assert len(event_files(tmp_path / "stock" / "hp")) == 1
+    assert read_scalars(Path(safe.log_dir) / "hp")["m"].values.tolist() == [0.5]
+    assert Path(safe.log_dir).is_relative_to(tmp_path / "root" / "safe")
