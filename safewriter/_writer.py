@@ -43,9 +43,10 @@ class SafeSummaryWriter(SummaryWriter):
     """A ``SummaryWriter`` that cannot lose, hide or mix up what a training run logs.
 
     Args:
-        log_dir: Directory of the run or, with `unique`, of the runs; ``runs`` if None or empty. A
-            relative path is made absolute at once, against `root`, else ``$SAFEWRITER_ROOT``, else
-            the current directory. A path with a scheme (``s3://``) is passed on to tensorboard.
+        log_dir: Directory of the run or, with `unique`, of the runs; ``runs`` if None or empty. One
+            whose name carries the time of this start already is that of the run. A relative path
+            is made absolute at once, against `root`, else ``$SAFEWRITER_ROOT``, else the current
+            directory. A path with a scheme (``s3://``) is passed on to tensorboard.
         comment: Appended to the name of a unique run directory.
         purge_step: Continue the run that ``resume=True`` would; what was logged there from this
             step on is hidden by the readers that honour it.
@@ -55,7 +56,7 @@ class SafeSummaryWriter(SummaryWriter):
         filename_suffix: Appended to the name of the event file.
         unique: Make a directory ``<time>[_comment][_rankN]`` below `log_dir` for each run. A run is
             one start of a program: writers of one process on one `log_dir` share it. If False, the
-            run is exactly `log_dir`.
+            run is exactly `log_dir`, or without one torch's own ``runs/<when_host><comment>``.
         resume: Continue the newest run under `log_dir`, or `log_dir` itself if it is a run, in a
             new event file; without one, begin a new run. With a `comment`, and on each of several
             ranks, only a run of the same name is continued, and with ``unique=False`` only

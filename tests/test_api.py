@@ -423,7 +423,7 @@ def test_a_subclass_works_and_can_be_pickled(tmp_path):
     with Subclass(tmp_path, 3) as writer:
         writer.add_scalar("loss", 1.0, 1)
         writer.add_scalar("loss", 2.0, 2)
-    assert writer.log_dir.name.endswith("_id3")
+    assert str(writer.log_dir).endswith("_id3")
     other = pickle.loads(pickle.dumps(writer))
     assert (type(other), other.run_id) == (Subclass, 3)
     other.add_scalar("loss", 3.0, 3)

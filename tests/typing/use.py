@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from typing_extensions import assert_type
 
 import safewriter
 from safewriter import (
+    ArgumentError,
     RunDirectoryError,
     RunLockedError,
     SafeSummaryWriter,
@@ -80,9 +82,8 @@ def train(log_dir: str, model: torch.nn.Module) -> str:
         assert_type(logger, Logger)
         logger.log_epoch(torch.tensor(0.5), 1)
     writer.close()
-    assert_type(writer.log_dir, "str | Any")
-    assert_type(writer.get_logdir(), "str | Any")
-    assert writer.log_dir.startswith("/") or Path(writer.log_dir).is_absolute()
+    assert_type(writer.log_dir, str | Any)
+    assert_type(writer.get_logdir(), str | Any)
     stock: SummaryWriter = writer
     return repr(stock)
 
@@ -99,8 +100,14 @@ def settings() -> None:
         SafeSummaryWriter("logs")
     except RunLockedError as error:
         assert_type(error, RunLockedError)
+        assert_type(error.pid, int | None)
+        assert_type(error.host, str | None)
+        assert_type(error.start, float | None)
     except RunDirectoryError as error:
-        raise SystemExit(str(error)) from error
+        assert_type(error.errno, int | None)
+        raise SystemExit(f"{error.path}: {error.cure}") from error
+    except ArgumentError as error:
+        assert_type(error.argument, str)
     except SafeWriterError:
         pass
     assert_type(safewriter.__version__, str)
