@@ -32,8 +32,9 @@ from safewriter import (
     SafeSummaryWriter,
     SplitRunWarning,
 )
-from safewriter._run.directory import is_unique_name, run_name
+from safewriter._run.directory import run_name
 from safewriter._run.rank import process_rank
+from safewriter._run.start_time import is_unique_name
 from tests.support import event_files, read_runs, read_scalars, run_python
 
 NAME = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"

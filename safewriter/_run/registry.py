@@ -27,7 +27,6 @@ from safewriter._run.directory import (
     free_name,
     is_remote,
     is_run,
-    is_unique_name,
     make,
     run_name,
 )
@@ -37,6 +36,7 @@ from safewriter._run.record import read_record
 from safewriter._run.request import RunRequest
 from safewriter._run.round import Round, write_down_leftovers
 from safewriter._run.run import Member, Run, fork_name, known, patiently, real
+from safewriter._run.start_time import is_unique_name
 
 logger = logging.getLogger("safewriter")
 

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from safewriter import SafeSummaryWriter
-from safewriter._run.directory import is_unique_name
+from safewriter._run.start_time import is_unique_name
 from safewriter.events import event_files
 
 DATES = [f"%Y{sep}%m{sep}%d" for sep in ("", "-", "_", ".")]
