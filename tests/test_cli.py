@@ -95,6 +95,15 @@ def test_as_a_module():
     assert "usage: safewriter run" in done.stderr
 
 
+def test_a_project_that_is_none(capsys, monkeypatch):
+    """``run --root project`` outside of a project is a wrong argument, before the script begins."""
+    monkeypatch.setattr("safewriter._run.directory.PROJECT_MARKERS", ("no such marker",))
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--root", "project", "train.py"])
+    assert caught.value.code == 2
+    assert "root='project', but neither" in capsys.readouterr().err
+
+
 # Running a script.
 
 
@@ -143,7 +152,7 @@ def test_what_the_writer_refuses_ends_the_script(script, tmp_path):
     done = run(script, "logs")
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("safewriter._errors.RunDirectoryError: the run directory")
+    assert last.startswith("safewriter.RunDirectoryError: the run directory")
     assert "a file is in the way: choose another log_dir, or remove the file" in last
     assert f"{script}" in done.stderr
 

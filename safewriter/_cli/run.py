@@ -11,6 +11,9 @@ import types
 from importlib.machinery import SourceFileLoader
 from typing import Any
 
+from safewriter._errors import RunDirectoryError
+from safewriter._run.directory import anchor_directory
+
 
 def add_run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the ``run`` command; its ``func`` returns the exit status."""
@@ -46,7 +49,11 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.resume:
         defaults["resume"] = True
     if options.root is not None:
-        defaults["root"] = options.root
+        try:
+            # Once: a spawned child may begin in another directory.
+            defaults["root"] = anchor_directory(options.root)
+        except RunDirectoryError as error:
+            parser.error(str(error))
     _patch_with_children(defaults)
     sys.argv = command
     try:
