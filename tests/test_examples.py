@@ -97,7 +97,7 @@ def test_evaluation_order_warns_of_the_wrong_order_only(tmp_path):
     printed = run_example("evaluation_order.py", tmp_path)
     source = (EXAMPLES / "evaluation_order.py").read_text(encoding="utf-8").splitlines()
     line = next(n for n, text in enumerate(source, 1) if 'add_scalar("train/loss"' in text)
-    assert printed.count("TagOrderWarning") == 1
+    assert printed.count(": TagOrderWarning: ") == 1
     assert f"evaluation_order.py:{line}: TagOrderWarning" in printed
     assert re.search(r"train_first: .*\n  no warning\n", printed)
     for name in ("evaluate_first", "train_first"):

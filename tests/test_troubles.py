@@ -136,7 +136,7 @@ def test_a_default_directory_that_is_not_writable(warm, tmp_path):
         errors.append(done.stderr.strip().splitlines()[-1])
     stock, ours = errors
     assert stock.startswith("PermissionError")
-    assert ours.startswith("safewriter._errors.RunDirectoryError: ")
+    assert ours.startswith("safewriter.RunDirectoryError: ")
     assert str(twice.ours / "runs") in ours
     assert "choose a log_dir that you may write to" in ours
 

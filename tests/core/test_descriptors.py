@@ -205,7 +205,7 @@ def test_a_daemon(warm, tmp_path):
     except BaseException as error:
         problem = repr(error)
     with open("report.tmp", "w") as report:
-        json.dump([writer.log_dir, problem], report)
+        json.dump([str(writer.log_dir), problem], report)
     os.rename("report.tmp", "report")
     os._exit(0)
     """,

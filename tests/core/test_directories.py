@@ -225,7 +225,7 @@ def test_resume_takes_no_collision_for_a_comment(others, tmp_path):
         parent = tmp_path / str(attempt)
         for _ in range(2):
             second = others.start().do(RESUME, parent=parent, comment="seed", resume=False)
-        if second.endswith("_seed-2"):
+        if second.name.endswith("_seed-2"):
             break
     else:
         pytest.fail(f"no two runs in one second; the last one was {second}")

@@ -86,7 +86,7 @@ FORK = """
             writer.add_scalar("loss", value + step, step)
         writer.close()
         with open(report, "w") as file:
-            file.write(writer.log_dir)
+            file.write(str(writer.log_dir))
         os._exit(0)
     os.waitpid(pid, 0)
     result = pid

@@ -68,7 +68,7 @@ def test_a_forked_child_that_logs(warm, tmp_path, end):
         child.name: {"loss": points(5)},
         f"{child.name}/all_a": {"all": [(0, 0.25)]},
     }
-    assert done.stderr.count("ForkedWriterWarning") == 1
+    assert done.stderr.count(": ForkedWriterWarning: ") == 1
     assert done.stderr.count("Warning:") == 1
     assert str(child) in done.stderr
     assert (run_record(tmp_path / "run") or {})["status"] == "finished"
@@ -226,7 +226,7 @@ def test_children_of_multiprocessing_get_runs_of_their_own(tmp_path, method, cou
         assert record["status"] == "finished"
     assert read_scalars(tmp_path / "run")["loss"] == points(2)
     assert len(event_files(tmp_path / "run")) == count + 1
-    assert done.stderr.count("ForkedWriterWarning") == (count if method == "fork" else 0)
+    assert done.stderr.count(": ForkedWriterWarning: ") == (count if method == "fork" else 0)
     assert "Traceback" not in done.stderr
 
 
@@ -262,7 +262,7 @@ def test_workers_of_a_data_loader(warm, tmp_path):
     assert len(runs) == 2
     logged = sorted(point for run in runs.values() for point in run["index"])
     assert logged == [(index, float(index)) for index in range(8)]
-    assert done.stderr.count("ForkedWriterWarning") == 2
+    assert done.stderr.count(": ForkedWriterWarning: ") == 2
 
 
 def test_a_writer_is_not_copied(tmp_path):
