@@ -138,3 +138,11 @@ def test_a_path_that_several_processes_of_one_start_share(others, tmp_path):
     assert first == path
     assert [str(Path(run).parent) for run in rest] == [path, path]
     assert len(set(rest)) == 2
+
+
+def test_a_path_that_another_process_takes_at_this_moment(others, tmp_path, monkeypatch):
+    """Whoever finds it free and is too late goes below it, and is not refused."""
+    path = str(tmp_path / "version_0")
+    assert others.start().do(TAKE, path=path) == path
+    monkeypatch.setattr("safewriter._run.registry.is_run", lambda _: False)
+    assert log_to(Path(path)).parent == Path(path)
