@@ -112,5 +112,5 @@ def _apply() -> None:
     constructor.choose(PatchedSummaryWriter if _patches else None)
 
 
-for _public in (patch, unpatch):
+for _public in (patch, unpatch, is_patched):
     _public.__module__ = "safewriter"

@@ -197,7 +197,7 @@ def test_a_writer_that_moves_says_where_it_is(tmp_path, caplog):
     first.close()
     second = SafeSummaryWriter(tmp_path)
     caplog.clear()
-    assert first.log_dir in repr(second)
+    assert str(first.log_dir) in repr(second)
     log(second, range(3))
     assert second.log_dir != first.log_dir
     assert Path(second.log_dir).parent == tmp_path

@@ -338,8 +338,9 @@ def _begin(request: RunRequest, member: Member, taken: set[str], notices: list[N
             Notice(
                 SplitRunWarning,
                 f"resume=True passes over {live!r}, because "
-                f"{_in_words(_holder(live, seconds=0))} is writing it: the curve goes on in {directory!r}, and TensorBoard shows two runs. If that "
-                "process hangs, end it and start again.",
+                f"{_in_words(_holder(live, seconds=0))} is writing it: the curve goes on in "
+                f"{directory!r}, and TensorBoard shows two runs. If that process hangs, end it and "
+                "start again.",
             )
         )
     if request.purge_step and request.unique and not resumed:

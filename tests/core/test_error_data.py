@@ -278,7 +278,7 @@ def test_a_refused_patch_patches_nothing(tmp_path):
 
 def test_good_values_are_taken(tmp_path):
     """What torch takes is taken: numbers of any kind, comments that are no text."""
-    writer = SafeSummaryWriter(tmp_path, 0.1, 3.0, 1.0, 31536000.5, unique=1)  # type: ignore[arg-type]
+    writer = SafeSummaryWriter(tmp_path, 0.1, 3.0, 1.0, 31536000.5, unique=0)  # type: ignore[arg-type]
     writer.add_scalar("loss", 0.5, 3)
     writer.close()
 
