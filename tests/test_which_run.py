@@ -332,7 +332,7 @@ def test_what_waits_survives_a_kill(tmp_path, tie):
     with SafeSummaryWriter(tmp_path / "logs", resume=True) as third:
         third.add_scalar("loss", 0.5, 5)
     assert waiting(tmp_path) == []
-    assert third.log_dir == str(run)
+    assert third.log_dir == run
     if tie == "lr":
         assert read_scalars(run)["warmup"].steps.tolist() == [0]
         assert {"warmup", "single"} <= tags_on_disk(run)
@@ -422,7 +422,7 @@ def test_every_event_of_a_round_is_in_its_run(tmp_path, rounds):
         if end != "rebind":
             writer = None
         writer = SafeSummaryWriter(parent)
-        told: str | None = None
+        told: Path | None = None
         mine: Counter[str] = Counter()
         for action in actions:
             if action == "same text":
@@ -447,7 +447,7 @@ def test_every_event_of_a_round_is_in_its_run(tmp_path, rounds):
             writer.close()
     writer = None
     assert len({run for run, *_ in expected}) == len(rounds)
-    assert sorted(str(path) for path in parent.iterdir()) == sorted(run for run, *_ in expected)
+    assert sorted(parent.iterdir()) == sorted(run for run, *_ in expected)
     assert waiting(parent) == []
     for run, number, length, mine in expected:
         scalars = read_scalars(run)
