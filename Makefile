@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint stress bench clean
 
@@ -30,6 +30,7 @@ clean:
 
 # The stamps say which extra is installed; a change of what is asked for installs again.
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Downloading PyTorch, TensorBoard and what else is needed into $(VENV): some minutes."
 	$(INSTALL) -e ".[$*]"
 	@touch $@
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -130,7 +131,9 @@ def main() -> None:
     print("\nWhat TensorBoard's reader finds:")
     report(run)
     print(f"\nThe run is in {run}\nLook at it with:\n")
-    print(f"  tensorboard --logdir {shlex.quote(str(Path(run).parent))}")
+    # The one of this Python, which need not be on the shell's PATH.
+    tensorboard = [sys.executable, "-m", "tensorboard.main"]
+    print(f"  {shlex.join([*tensorboard, '--logdir', str(Path(run).parent)])}")
 
 
 if __name__ == "__main__":

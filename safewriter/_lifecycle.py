@@ -38,6 +38,7 @@ import filelock as _filelock  # noqa: F401
 
 from safewriter._disk import backlog, open_files
 from safewriter._run import process
+from safewriter._run.ending import FINISHED, Ending, ending_of
 
 logger = logging.getLogger("safewriter")
 
@@ -45,8 +46,8 @@ logger = logging.getLogger("safewriter")
 class Closable(Protocol):
     """Something that is open: a run."""
 
-    def close_at_exit(self, status: str) -> None:
-        """Close, with the status that the program ended with."""
+    def close_at_exit(self, ending: Ending) -> None:
+        """Close, saying how the program ended."""
 
     def after_fork(self) -> None:
         """In a forked child: let go of what is the parent's."""
@@ -60,6 +61,7 @@ _pid_with_finalizer = 0
 # them what only they had, before it calls our hook: nobody would ever give those locks back.
 _pid = os.getpid()
 _exited = False
+_ending: Ending | None = None
 # What the parent was handling when it forked this process is no exception of ours.
 _handled_by_parent: BaseException | None = None
 
@@ -156,18 +158,24 @@ def _leave(leave: Callable[[], None]) -> None:
         leave()  # Or what a signal handler raised: then there is more to do.
 
 
+def ends_with(error: BaseException) -> None:
+    """Say what ends the program, to be called by who sees it: an exit hook sees no SystemExit."""
+    global _ending
+    _ending = ending_of(error)
+
+
 def _close_all() -> None:
-    status = "failed" if _died_of_an_exception() else "finished"
+    ending = _ending or ending_of(_exception_that_ended_it())
     # The stack closes them all, even if a warning that was made an error is raised on the way.
     with contextlib.ExitStack() as closing:
         for run in list(_open):
-            closing.callback(run.close_at_exit, status)
+            closing.callback(run.close_at_exit, ending)
 
 
 def close_if_exited(run: Closable) -> None:
     """Close a run that began when the exit hook had run: nothing else would."""
     if _exited:
-        run.close_at_exit("finished")
+        run.close_at_exit(FINISHED)
 
 
 def _at_exit() -> None:
@@ -177,20 +185,20 @@ def _at_exit() -> None:
     _close_all()
 
 
-def _died_of_an_exception() -> bool:
+def _exception_that_ended_it() -> BaseException | None:
     # A child of multiprocessing runs its finalizers while its exception is on the way out.
     error = sys.exc_info()[1]
     if error is not None and error is not _handled_by_parent:
-        return not (isinstance(error, SystemExit) and not error.code)
+        return error
     # The interpreter sets last_value for an exception that nothing caught; an interactive session
     # sets it for each of its own, and goes on.
-    return getattr(sys, "last_value", None) is not None and not interactive()
+    return None if interactive() else getattr(sys, "last_value", None)
 
 
 def _after_fork() -> None:
     # Another thread of the parent may have held any lock, so there are new ones.
-    global _exited, _handled_by_parent, _pid, state_lock
-    _exited, _pid = False, os.getpid()
+    global _ending, _exited, _handled_by_parent, _pid, state_lock
+    _ending, _exited, _pid = None, False, os.getpid()
     _handled_by_parent = sys.exc_info()[1]
     state_lock = threading.RLock()
     process.after_fork()

@@ -25,6 +25,7 @@ from safewriter._errors import (
 from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS
 from safewriter._run import registry
 from safewriter._run.directory import explained, is_remote, may_pass, resolve
+from safewriter._run.ending import FINISHED, ending_of
 from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
@@ -500,9 +501,9 @@ class SafeSummaryWriter(SummaryWriter):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        ended_well = exc_type is None or (isinstance(exc_val, SystemExit) and not exc_val.code)
-        if self._member is not None and not ended_well:
-            self._run.failed = True
+        ending = ending_of(exc_val)
+        if self._member is not None and ending != FINISHED:
+            self._run.ending = ending
         super().__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:

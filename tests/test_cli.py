@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import safewriter
 from safewriter._cli.main import main
 from tests.support import read_runs, run_python
 
@@ -34,11 +37,16 @@ def script(tmp_path: Path) -> Path:
 
 
 def run(
-    script: Path, *args: str, options: tuple[str, ...] = ()
+    script: Path,
+    *args: str,
+    options: tuple[str, ...] = (),
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a script with ``safewriter run``, in its own directory."""
     command = ("-m", "safewriter", "run", *options)
-    return run_python(script, args=args, cwd=script.parent, python_args=command, deadline=120)
+    return run_python(
+        script, args=args, cwd=script.parent, python_args=command, env=env, deadline=120
+    )
 
 
 # Without running anything.
@@ -54,6 +62,16 @@ def run(
         (["run", "--"], "a script is missing"),
         (["run", "--rooot", "x", "train.py"], "--rooot"),
         (["run", "--root"], "--root"),
+        (["run", ""], "a script is missing"),
+        (["run", "--root", "", "train.py"], "empty"),
+        (["run", "--ranks", "zer", "train.py"], "zer"),
+        (["ls", ""], "empty"),
+        (["ls", "--sort", "colour"], "colour"),
+        (["ls", "-o", "name,colour"], "colour"),
+        (["ls", "--limit", "0"], "'0'"),
+        (["ls", "--all"], "--all"),
+        (["doctor", ""], "empty"),
+        (["doctor", "--logdir", ""], "empty"),
     ],
 )
 def test_a_command_that_is_wrong(capsys, arguments, said):
@@ -63,7 +81,8 @@ def test_a_command_that_is_wrong(capsys, arguments, said):
     assert caught.value.code == 2
     printed = capsys.readouterr()
     assert said in printed.err
-    assert "usage: safewriter" in printed.err
+    command = f" {arguments[0]}" if arguments and arguments[0] != "walk" else ""
+    assert f"usage: safewriter{command}" in printed.err
     assert printed.out == ""
 
 
@@ -76,9 +95,70 @@ def test_help(capsys, arguments):
     printed = capsys.readouterr().out
     assert printed.startswith("usage: safewriter")
     if arguments[0] == "run":
-        assert all(option in printed for option in ("--no-unique", "--resume", "--root", "-m"))
+        options = (
+            "--unique",
+            "--no-unique",
+            "--join",
+            "--no-join",
+            "--resume",
+            "--ranks",
+            "--root",
+        )
+        assert all(option in printed for option in (*options, "-m"))
     if arguments[0] == "-h":
         assert all(command in printed for command in ("run", "doctor", "ls"))
+
+
+def test_version(capsys):
+    """--version prints the package's own."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"safewriter {safewriter.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["ls", "doctor"])
+def test_an_error_of_ours_is_a_traceback(command, tmp_path, monkeypatch):
+    """What nobody expects is neither hidden nor called a wrong argument."""
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise KeyError("on purpose")
+
+    monkeypatch.setattr("safewriter.runs.list_runs", broken)
+    monkeypatch.setattr("safewriter.doctor.check", broken)
+    with pytest.raises(KeyError):
+        main([command, str(tmp_path)])
+
+
+@pytest.mark.parametrize("command", ["ls", "doctor"])
+def test_ctrl_c_ends_a_command_without_a_word(command, tmp_path, monkeypatch, capsys):
+    """The exit status is that of a program that SIGINT ended."""
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("safewriter.runs.list_runs", interrupted)
+    monkeypatch.setattr("safewriter.doctor.check", interrupted)
+    assert main([command, str(tmp_path)]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("arguments", [["ls"], ["ls", "--json"], ["doctor"], ["doctor", "--json"]])
+def test_a_closed_pipe_ends_a_command_without_a_word(arguments, tmp_path):
+    """The exit status is that of a program that SIGPIPE ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "safewriter", *arguments, str(tmp_path)],
+            cwd=Path(__file__).parents[1],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_as_a_module():
@@ -119,11 +199,33 @@ def test_an_unchanged_script_is_safe_and_is_told_where(script, tmp_path):
         f"b b/{second.name}": points,
     }
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        f"safewriter: run {first}",
-        f"safewriter: run {second}",
-        f"safewriter: see it with  tensorboard --logdir {tmp_path / 'logs'}",
+    *runs, line = done.stderr.splitlines()
+    assert runs == [f"safewriter: run {first}", f"safewriter: run {second}"]
+    assert line.startswith("safewriter: see all runs with  ")
+    assert line.endswith(f" --logdir {tmp_path / 'logs'}")
+
+
+def test_the_closing_lines_can_be_pasted(script, tmp_path):
+    """One shows all runs, one this run: quoted, with the TensorBoard of this Python."""
+    done = run(script, "two words", env={"PATH": "/nowhere"})
+    (only,) = (tmp_path / "two words").iterdir()
+    commands = [line.rpartition("  ")[2] for line in done.stderr.splitlines()[1:]]
+    tensorboard = [sys.executable, "-m", "tensorboard.main", "--logdir"]
+    assert [shlex.split(command) for command in commands] == [
+        [*tensorboard, str(only.parent)],
+        [*tensorboard, str(only)],
     ]
+    asked = [*shlex.split(commands[0])[:-2], "--help"]
+    shown = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
+    assert "--logdir" in shown.stdout
+
+
+def test_runs_far_apart_are_not_shown_by_the_whole_disk(script, tmp_path):
+    """Parents that have no near directory in common get a command each."""
+    done = run(script, "a/b/logs", "c/logs")
+    commands = [line for line in done.stderr.splitlines() if "see all runs" in line]
+    places = [line.rpartition(" ")[2] for line in commands]
+    assert places == [str(tmp_path / "a/b/logs"), str(tmp_path / "c/logs")]
 
 
 def test_options_are_defaults_of_the_writers(script, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 
 from tests.support import event_files, read_events, read_runs, run_python
@@ -37,7 +39,8 @@ def test_quickstart_logs_every_kind_and_says_where(tmp_path):
     printed = run_example("quickstart.py", tmp_path, "--epochs", "2")
     (run,) = (tmp_path / "logs").iterdir()
     assert f"The run is in {run}\n" in printed
-    assert f"tensorboard --logdir {tmp_path / 'logs'}\n" in printed
+    command = shlex.join([sys.executable, "-m", "tensorboard.main"])
+    assert f"  {command} --logdir {tmp_path / 'logs'}\n" in printed
 
     scalars = read_runs(run)["."]
     steps = [step for step, _ in scalars["train/loss"]]

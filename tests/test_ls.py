@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import shlex
 from pathlib import Path
 
@@ -115,6 +117,155 @@ def test_table_and_json_hold_the_same(tmp_path: Path, capsys: pytest.CaptureFixt
     assert document["runs"][0]["events"] == 1234
     for key in document["runs"][0]:
         assert f"`{key}`" in documented
+
+
+def record(run: Path, **content: object) -> None:
+    """Give a run a record."""
+    (run / ".safewriter").mkdir()
+    (run / ".safewriter" / "run.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_the_sessions_of_a_run_are_summed_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first start, the time of all sessions, and their number; how the last one ended."""
+    file = write(tmp_path / "run", version_record(START), scalars("a", range(10)))
+    os.utime(file, (START + 9, START + 9))
+    sessions = [
+        {"token": "a", "start": START, "end": None, "status": "running"},  # until START + 9
+        {"token": "b", "start": START + 100, "end": START + 105, "status": "finished"},
+        {"token": "c", "start": START + 200, "end": START + 207, "status": "failed", "signal": 15},
+    ]
+    record(tmp_path / "run", version=2, sessions=sessions)
+    (run,) = list_runs(tmp_path)
+    assert (run.started, run.duration, run.sessions) == (START, 9 + 5 + 7, 3)
+    assert (run.status.value, run.signal, run.exit_code) == ("failed", 15, None)
+    assert ls(tmp_path, "-o", "status,duration,sessions") == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["failed", "SIGTERM", "0:00:21", "3"]
+
+
+def test_a_record_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """It is one session, whose fields stand at the top."""
+    write(tmp_path / "run", version_record(START), scalars("a", range(10)))
+    record(
+        tmp_path / "run",
+        version=1,
+        pid=7,
+        host="host",
+        argv=["train.py", "two words"],
+        start=START - 5,
+        end=START + 15,
+        status="finished",
+    )
+    (run,) = list_runs(tmp_path)
+    assert (run.status.value, run.started, run.duration) == ("finished", START - 5, 20)
+    assert (run.sessions, run.command) == (1, "train.py 'two words'")
+
+
+def parts(tmp_path: Path) -> None:
+    """Write two runs, one of which has two series and hyperparameters, as torch's writer does."""
+    for run, start in (("one", 0.0), ("two", 100.0)):
+        write(tmp_path / run, version_record(START + start), scalars("loss", [5], after=start))
+    for series in ("acc_x_train", "acc_x_val"):
+        write(tmp_path / "one" / series, version_record(START), scalars("acc/x", [1]))
+    hparams = scalars("_hparams_/session_start_info", [0])
+    write(tmp_path / "one" / "1700000000.5", version_record(START), hparams)
+
+
+def names(printed: str) -> list[str]:
+    """Return the first word of each line below the heading."""
+    return [line.split()[0] for line in printed.splitlines()[1:]]
+
+
+def test_series_and_hyperparameters_fold_under_their_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are counted beside their run; a pattern that names them, and JSON, show them."""
+    parts(tmp_path)
+    assert ls(tmp_path, "-o", "name,parts") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [["name", "parts"], ["one", "3"], ["two"]]
+    assert ls(tmp_path / "one" / "acc*") == 0
+    assert names(capsys.readouterr().out) == ["acc_x_train", "acc_x_val"]
+    assert ls(tmp_path, "--json") == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert sorted(run["part_of"] or "" for run in runs) == ["", "", "one", "one", "one"]
+
+
+def test_runs_below_a_directory_with_events_stand_for_themselves(tmp_path: Path) -> None:
+    """An event file in the log directory itself makes no part of the runs below it."""
+    write(tmp_path, version_record(START), scalars("loss", [5]))
+    write(tmp_path / "one", version_record(START), scalars("loss", [5]))
+    assert [run.part_of for run in list_runs(tmp_path)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "listed"),
+    [
+        ([""], ["one", "two"]),
+        (["t*"], ["two"]),
+        (["one", "two"], ["one", "two"]),
+        (["", "--sort", "name", "--limit", "1"], ["two"]),
+        (["", "--sort", "age", "--limit", "1"], ["one"]),
+        (["", "--status", "unknown"], ["one", "two"]),
+        (["", "--sort", "parts"], ["two", "one"]),
+    ],
+)
+def test_what_is_listed_can_be_chosen(
+    tmp_path: Path,
+    arguments: list[str],
+    listed: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Directories and patterns, the order, the status and the number of runs."""
+    parts(tmp_path)
+    paths = [tmp_path / a if a in ("", "t*", "one", "two") else a for a in arguments]
+    assert ls(*paths) == 0
+    assert names(capsys.readouterr().out) == listed
+    assert ls(tmp_path, "--status", "failed") == 0
+    assert "No runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_on_a_terminal_no_name_is_cut_and_no_line_too_long(tmp_path: Path, width: int) -> None:
+    """Name, status, age and last step are always there; more as there is room."""
+    long = "/".join(["a-rather-long-name"] * 6)
+    usual = "experiment/2026-05-04_09-30-00"
+    for run in (long, usual, "short"):
+        write(tmp_path / run, version_record(START), scalars("loss", [1234567]))
+    lines = on_a_terminal(width, "ls", tmp_path)
+    assert lines[0].split()[:5] == ["name", "status", "age", "last", "step"]
+    assert ("started" in lines[0]) == (width >= 120)
+    for run in (long, usual, "short"):
+        assert any(line.split()[0] == run for line in lines if line.split()), lines
+    assert all(len(line) <= width for line in lines if line != long), lines
+    assert sum("1,234,567" in line and "unknown" in line for line in lines) == 3
+
+
+def on_a_terminal(width: int, *arguments: object) -> list[str]:
+    """Run the command on a terminal and return its lines without colours."""
+    script = """
+        import fcntl, os, struct, sys, termios
+        leader, follower = os.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, int(sys.argv[1]), 0, 0))
+        if os.fork() == 0:
+            for number in range(3):
+                os.dup2(follower, number)
+            os.environ.pop("COLUMNS", None)
+            os.execv(sys.executable, [sys.executable, "-m", "safewriter", *sys.argv[2:]])
+        os.close(follower)
+        while True:
+            try:
+                data = os.read(leader, 65536)
+            except OSError:  # the other end was closed
+                break
+            if not data:
+                break
+            os.write(1, data)
+    """
+    args = [str(width), *map(str, arguments)]
+    printed = run_python(script, args=args, env={"TERM": "xterm"}, check=True).stdout
+    return re.sub("\x1b\\[[0-9;]*m", "", printed).splitlines()
 
 
 def test_the_default_directory(

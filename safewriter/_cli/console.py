@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 ProgressCallback = Callable[[int, int], None]
 
 _LARGE_TREE = 50  # runs from which on a bar is worth its line
+_UNBROKEN = 1_000_000  # columns
 
 
-def console(*, stderr: bool = False, wide: bool = False) -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Return a console that prints what it is given: no words are coloured by guess.
 
-    ``wide`` does not break lines at 80 columns where there is no terminal, such as in a pipe.
+    Where there is no terminal, such as in a pipe, no line is broken.
     """
     from rich.console import Console
 
-    found = Console(stderr=stderr, highlight=False)
-    if wide and not found.is_terminal and "COLUMNS" not in os.environ:
-        found.width = 400
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # `main` ends the command; rich would do so with exit status 1.
+
+    found = _Console(stderr=stderr, highlight=False)
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = _UNBROKEN
     return found
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from safewriter._cli.arguments import default_logdir, not_empty
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from safewriter.doctor import Action, Finding, Rule
+
+    _Found = tuple[str, list[Finding], list[Action]]
 
 JSON_VERSION = 1
 
@@ -27,7 +32,23 @@ def add_doctor_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
         " TensorBoard shows because of it, and what to do. Changes nothing without --fix.",
         epilog="Exit status: 0 nothing found, 1 something found, 2 could not run.",
     )
-    parser.add_argument("logdirs", nargs="*", metavar="LOGDIR", help="as for tensorboard --logdir")
+    parser.add_argument(
+        "logdirs",
+        nargs="*",
+        type=not_empty,
+        metavar="LOGDIR",
+        help="as for tensorboard --logdir; by default runs, below $SAFEWRITER_ROOT or the current"
+        " directory",
+    )
+    parser.add_argument(
+        "--logdir",
+        dest="named",
+        action="append",
+        default=[],
+        type=not_empty,
+        metavar="DIR",
+        help="the same, as for tensorboard",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument(
         "--select", action="append", default=[], metavar="CODES", help="report only these codes"
@@ -37,42 +58,69 @@ def add_doctor_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )
     parser.add_argument(
         "--explain",
-        nargs="?",
-        const="",
+        nargs="*",
         metavar="CODE",
-        help="explain a code (or list all of them) and exit",
+        help="explain codes (or list all of them) and exit",
     )
-    parser.add_argument("--server", metavar="URL", help="compare with what this TensorBoard serves")
-    parser.add_argument("--as-user", metavar="USER", help="report what this user may not read")
+    parser.add_argument(
+        "--server", type=not_empty, metavar="URL", help="compare with what this TensorBoard serves"
+    )
+    parser.add_argument(
+        "--as-user", type=not_empty, metavar="USER", help="report what this user may not read"
+    )
     parser.add_argument(
         "--fix", action="store_true", help="cure what can be cured without losing a record"
     )
     parser.add_argument("--dry-run", action="store_true", help="with --fix: print the plan only")
-    parser.set_defaults(func=run_doctor)
+    parser.set_defaults(func=run_doctor, parser=parser)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Carry out the command and return its exit status."""
     if options.explain is not None:
         return _explain(options.explain)
-    if not options.logdirs:
-        return _fail("name at least one log directory")
     if options.dry_run and not options.fix:
         return _fail("--dry-run goes with --fix")
+    logdirs = [*options.logdirs, *options.named] or [default_logdir()]
+    select, ignore = _codes(options.select), _codes(options.ignore)
+    if (wrong := _wrong(select, ignore, options)) is not None:
+        return _fail(wrong)
     try:
-        return _run(options)
-    except (ValueError, LookupError, OSError) as error:
+        found = _look(logdirs, options, select, ignore)
+    except OSError as error:
         return _fail(str(error))
+    if options.json:
+        _print_json(found)
+    else:
+        for logdir, findings, actions in found:
+            _print(logdir, findings, actions, options.fix)
+    return 1 if any(findings for _, findings, _ in found) else 0
 
 
-def _run(options: argparse.Namespace) -> int:
+def _wrong(select: list[str], ignore: list[str], options: argparse.Namespace) -> str | None:
+    """Return what is wrong with the arguments. An error that comes later is one of ours."""
+    from safewriter.doctor._check import wanted_codes
+    from safewriter.runs._user import User
+
+    try:
+        wanted_codes(select, ignore)
+        if options.as_user is not None:
+            User.named(options.as_user)
+        urllib.parse.urlsplit(options.server or "")
+    except (ValueError, LookupError) as error:
+        return str(error)
+    return None
+
+
+def _look(
+    logdirs: list[str], options: argparse.Namespace, select: list[str], ignore: list[str]
+) -> list[_Found]:
     from safewriter._cli.console import progress_bar
     from safewriter.doctor import check, repair
 
-    select, ignore = _codes(options.select), _codes(options.ignore)
-    found: list[tuple[str, list[Finding], list[Action]]] = []
+    found = []
     with progress_bar(quiet=options.json) as progress:
-        for logdir in options.logdirs:
+        for logdir in logdirs:
             actions: list[Action] = []
             if options.fix:
                 actions = repair(
@@ -91,12 +139,7 @@ def _run(options: argparse.Namespace) -> int:
                 progress=progress,
             )
             found.append((logdir, findings, actions))
-    if options.json:
-        _print_json(found)
-    else:
-        for logdir, findings, actions in found:
-            _print(logdir, findings, actions, options.fix)
-    return 1 if any(findings for _, findings, _ in found) else 0
+    return found
 
 
 def _fail(message: str) -> int:
@@ -108,7 +151,7 @@ def _codes(given: Iterable[str]) -> list[str]:
     return [code for group in given for code in group.replace(",", " ").split()]
 
 
-def _print_json(found: list[tuple[str, list[Finding], list[Action]]]) -> None:
+def _print_json(found: list[_Found]) -> None:
     from safewriter import __version__
     from safewriter._cli.console import print_json
     from safewriter.runs._names import printable
@@ -137,7 +180,8 @@ def _print(logdir: str, findings: list[Finding], actions: list[Action], fix: boo
     from safewriter.runs._names import printable
 
     out = console()
-    out.print(Line(Text(safe(printable(logdir))), style="dim"))
+    name = Text(safe(printable(logdir)))
+    out.print(Line(name, style="dim") if out.is_terminal else name)
     for action in actions:
         out.print(_action(action))
     if any(action.done for action in actions):
@@ -190,7 +234,7 @@ def _print_finding(finding: Finding) -> None:
     if finding.run is not None:
         head.append(f"  run {safe(printable(finding.run))}", style="not bold cyan")
     out.print(head)
-    out.print(Padding(Text(safe(finding.message), overflow="fold"), (0, 0, 0, 2)))
+    out.print(Padding(Text(safe(finding.message), overflow="fold"), (0, 0, 0, 2), expand=False))
     rows = Table.grid(padding=(0, 1))
     rows.add_column(style="dim", no_wrap=True, min_width=len("--load_fast=false"))
     rows.add_column(overflow="fold")
@@ -198,7 +242,7 @@ def _print_finding(finding: Finding) -> None:
     if finding.python not in ("the same", finding.fast):
         rows.add_row("--load_fast=false", Text(finding.python))
     rows.add_row("cure", Text(safe(finding.cure)))
-    out.print(Padding(rows, (0, 0, 1, 2)))
+    out.print(Padding(rows, (0, 0, 1, 2), expand=False))
 
 
 def _action(action: Action) -> Text:
@@ -225,7 +269,7 @@ def _action(action: Action) -> Text:
     return line
 
 
-def _explain(wanted: str) -> int:
+def _explain(wanted: list[str]) -> int:
     from safewriter._cli.console import console
     from safewriter.doctor import RULES
 
@@ -237,10 +281,13 @@ def _explain(wanted: str) -> int:
             table.add_row(rule.code, f"[{_COLOURS[rule.severity]}]{rule.severity}[/]", rule.title)
         console().print(table)
         return 0
-    known = RULES.get(wanted.upper())
-    if known is None:
-        return _fail(f"there is no code {wanted!r}; --explain alone lists all of them")
-    _print_rule(known)
+    codes = [code.upper() for code in _codes(wanted)]
+    if unknown := [code for code in codes if code not in RULES]:
+        return _fail(f"there is no code {unknown[0]!r}; --explain alone lists all of them")
+    if not codes:
+        return _fail("an empty code; --explain alone lists all of them")
+    for code in codes:
+        _print_rule(RULES[code])
     return 0
 
 

@@ -22,6 +22,8 @@ from filelock import FileLock, Timeout
 
 from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored, identity
 from safewriter._errors import Notice, UnlockedRunWarning
+from safewriter._run import sigterm
+from safewriter._run.ending import Ending
 from safewriter._run.process import this_process
 from safewriter._run.record import (
     HIDDEN,
@@ -132,15 +134,16 @@ class RunLock:
         # Such as a directory that was renamed while its hidden folder is open here.
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
 
-    def release(self, status: str) -> None:
+    def release(self, ending: Ending) -> None:
         """Write the run's end into the record, if it still is ours, and let go of the lock."""
         session = self._session
         if session is not None:
-            session.update(end=time.time(), status=status)
+            session.update(end=time.time(), **ending.as_fields())
             if not self._unlockable and self.is_there():
                 self._write([*self._earlier, session])
             else:
                 self._write_if_ours(session)
+            sigterm.unmark(self.directory, session["token"])
             self._session = None
         if _HAS_FLOCK and self._descriptor.is_ours():
             # Not by closing alone: a forked child may keep a copy of the descriptor.
@@ -205,8 +208,12 @@ class RunLock:
         if earlier and earlier[-1].get("token") == session["token"]:
             # This process closed the run and opens it again: it is one session.
             session["start"] = earlier.pop().get("start", session["start"])
+        if earlier:
+            # What it said is in the list now.
+            sigterm.unmark_of(earlier[-1].get("token", ""), folder)
         self._earlier = earlier
         self._write([*earlier, session], folder)
+        sigterm.mark(self.directory, folder, session["token"])
 
     def _write_if_ours(self, session: Record) -> None:
         """Write the end, unless another process took the directory over: then the record is its."""

@@ -12,6 +12,7 @@ from safewriter._disk.event_file import EventFile
 from safewriter._disk.silent_file import SilentFile
 from safewriter._errors import Notice
 from safewriter._run.directory import has_events, is_remote
+from safewriter._run.ending import Ending
 from safewriter._run.lock import RunLock
 from safewriter._run.request import RunRequest
 from safewriter._store.remote_file import RemoteFile
@@ -31,7 +32,7 @@ class Lock(Protocol):
     def is_there(self) -> bool:
         """Tell whether it still is what was taken."""
 
-    def release(self, status: str) -> None:
+    def release(self, ending: Ending) -> None:
         """Give it back."""
 
     def let_go(self) -> None:
@@ -47,7 +48,7 @@ class _NoLock:
     def is_there(self) -> bool:
         return True
 
-    def release(self, status: str) -> None:
+    def release(self, ending: Ending) -> None:
         pass
 
     def let_go(self) -> None:

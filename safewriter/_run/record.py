@@ -2,8 +2,11 @@
 
 Format, version 2: an object with ``version``, ``path`` (of the run when it was begun, absolute),
 ``comment`` and ``sessions``: a list, oldest first, of objects with ``token``, ``pid``, ``host``,
-``boot``, ``argv``, ``cwd``, ``versions``, ``start``, ``end`` and ``status``. Times are seconds
-since the epoch. Version 1 was one such session, without token and boot.
+``boot``, ``argv``, ``cwd``, ``versions``, ``start``, ``end``, ``status`` and, where they are known,
+``exit_code`` and ``signal``. Times are seconds since the epoch. Version 1 was one such session,
+without token and boot. docs/events.md describes it for users.
+
+Beside it a mark, ``sigterm-<token>``, that is not empty says that a SIGTERM ended that session.
 
 The hidden folder may lie in a directory that others can write to, so nothing in it is trusted: it
 is opened without following links and without waiting, and what is read is checked field by field.
@@ -17,11 +20,13 @@ import json
 import os
 import re
 import secrets
+import signal
 import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
+from safewriter._run.ending import Ending
 
 #: The hidden folder of a run directory that holds its lock and its record.
 HIDDEN = ".safewriter"
@@ -106,12 +111,34 @@ def read_record(directory: str | os.PathLike[str], folder: Folder | None = None)
         return None
     sessions = found.get("sessions", [found])
     sessions = [_session(each) for each in sessions if isinstance(each, dict)] or [{}]
+    if sessions[-1].get("status") == "running":
+        sessions[-1].update(_terminated(directory, sessions[-1].get("token", "")))
     record = {"version": _VERSION, **_fields(found, _OF_RUN), "sessions": sessions}
     return {**sessions[-1], **record}
 
 
 def _as_it_is(folder: Folder) -> contextlib.AbstractContextManager[Folder]:
     return contextlib.nullcontext(folder)
+
+
+def mark_name(token: str) -> str:
+    """Return what a process's mark is called, see ``sigterm``."""
+    return f"sigterm-{token}"
+
+
+def _terminated(directory: str | os.PathLike[str], token: str) -> Record:
+    """Return what a SIGTERM adds to the session that it ended."""
+    if token.isalnum():
+        with (
+            DiskErrorsIgnored(),
+            hidden_folder(os.fspath(directory)) as folder,
+            folder.open(mark_name(token), os.O_RDONLY) as mark,
+        ):
+            status = os.fstat(mark)
+            if status.st_size:
+                ending = Ending("failed", signal=int(signal.SIGTERM))
+                return {**ending.as_fields(), "end": status.st_mtime}
+    return {}
 
 
 _NUMBER = (int, float)
@@ -127,6 +154,8 @@ _OF_SESSION = {
     "start": _NUMBER,
     "end": _NUMBER,
     "status": str,
+    "exit_code": int,
+    "signal": int,
 }
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from safewriter import _lifecycle
-from safewriter._disk.open_files import DiskErrorsIgnored
+from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
 from safewriter._errors import (
     EmptyRunWarning,
     Notice,
@@ -31,6 +31,7 @@ from safewriter._errors import (
 )
 from safewriter._ledger.ledger import TagLedger
 from safewriter._run.directory import claim, claim_name, explained, free_name, is_remote, run_name
+from safewriter._run.ending import FAILED, FINISHED, Ending
 from safewriter._run.lock import HeldError
 from safewriter._run.part import Part, series_directory
 from safewriter._run.place import place_of
@@ -70,8 +71,9 @@ class Phase(enum.Enum):
 #: were closed last, and those whose writers live are held on to.
 known: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
 
-#: The directories of the runs that this process began, in order.
-begun: dict[str, None] = {}
+# For `safewriter run`: the file that is told of the runs that begin, and those it was told of.
+_report: str | None = None
+_reported: set[str] = set()
 
 # Closed runs that are remembered whole; of others the events on disk tell the rest.
 _MOST_CLOSED = 64
@@ -140,14 +142,15 @@ class Run:
         self.generation = 0
         # The last opening that is over: a part that is made too late is closed for it as well.
         self._over = -1
-        self.failed = False
+        # How it ended for the with block of one of its writers, if that was an exception.
+        self.ending: Ending | None = None
         self.forked = False
         # Not empty, though this process may not have written an event to it.
         self.used = self.place.is_used(directory)
         self.purge_step: int | None = None
         self.parts: dict[str, Part] = {}
         self._process = this_process()
-        self._status = "finished"
+        self._ending = FINISHED
         self._location = user_location()
         self._claims = request.claims
         self._directory = directory
@@ -232,7 +235,7 @@ class Run:
         self.phase = Phase.OPEN
         _closed.pop(self, None)
         if self.place.is_local:
-            begun[self._directory] = None
+            _tell_begun(self._directory)
         else:
             known[self._directory] = self
         _lifecycle.opened(self)
@@ -241,7 +244,7 @@ class Run:
         """Be closed again after an opening that failed, unless a writer is in the run."""
         if self.members or self.phase is not Phase.OPENING:
             return
-        self._lock.release("failed")
+        self._lock.release(FAILED)
         self.phase = Phase.CLOSED
         _lifecycle.closed(self)
         forget_unopened(self)
@@ -258,7 +261,6 @@ class Run:
         else:
             # Neither takes a directory at the moment; the events wait until one does.
             self._go_to(free_name(os.path.join(os.path.dirname(taken), run_name())))
-        begun.pop(taken, None)
         if known.get(real(taken)) is self:
             del known[real(taken)]
         self.phase = Phase.CLOSED
@@ -325,11 +327,11 @@ class Run:
         """Mark the run as closing if no writer is left in it. With ``state_lock`` held."""
         opened = self.phase in (Phase.OPENING, Phase.OPEN)
         if opened and self._process is this_process() and not self.members:
-            self._mark_closing("finished")
+            self._mark_closing(FINISHED)
 
-    def _mark_closing(self, status: str) -> None:
+    def _mark_closing(self, ending: Ending) -> None:
         self.phase = Phase.CLOSING
-        self._status = "failed" if self.failed else status
+        self._ending = self.ending or ending
 
     def finish_closing(self, *, look: bool = True) -> None:
         """Close what is marked. Without ``state_lock``, and again if it was interrupted."""
@@ -364,7 +366,7 @@ class Run:
                 return False
             if self.generation != generation:
                 return True  # By a signal handler just now.
-            self._lock.release(self._status)
+            self._lock.release(self._ending)
             if self.generation != generation:
                 # A signal handler opened it again: what was given back is taken once more. If
                 # another process was quicker, the next look finds that out.
@@ -388,17 +390,17 @@ class Run:
             )
             tell([Notice(EmptyRunWarning, text, self._location)])
 
-    def close_at_exit(self, status: str) -> None:
+    def close_at_exit(self, ending: Ending) -> None:
         """Close the run with all its members, because the process ends."""
         with contextlib.ExitStack() as stack:
-            stack.callback(self._close_at_exit, status)
+            stack.callback(self._close_at_exit, ending)
             if self.round is not None:
                 stack.callback(self.round.go_on)
 
-    def _close_at_exit(self, status: str) -> None:
+    def _close_at_exit(self, ending: Ending) -> None:
         with _lifecycle.state_lock:
             if self.phase in (Phase.OPENING, Phase.OPEN):
-                self._mark_closing(status)
+                self._mark_closing(ending)
         self.finish_closing(look=False)
 
     def after_fork(self) -> None:
@@ -449,9 +451,27 @@ def real(directory: str) -> str:
     return directory if is_remote(directory) else os.path.realpath(directory)
 
 
+def report_to(path: str) -> None:
+    """Append the directory of each run that this process or a forked child begins to a file."""
+    global _report
+    _report = path
+
+
+def _tell_begun(directory: str) -> None:
+    if _report is None or directory in _reported:
+        return
+    file = Descriptor()
+    # It may be gone: the process that reads it has ended.
+    with DiskErrorsIgnored():
+        file.open(_report, os.O_WRONLY | os.O_APPEND, high=False)
+        os.write(file.number, os.fsencode(directory) + b"\0")
+        _reported.add(directory)
+    with DiskErrorsIgnored():
+        file.close()
+
+
 def _after_fork() -> None:
     known.clear()
-    begun.clear()
     _closed.clear()
 
 

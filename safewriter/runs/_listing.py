@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safewriter.events import RunStatus, run_record, run_status, summarise
+from safewriter.events import RunStatus, RunSummary, run_record, run_status, summarise
 from safewriter.runs._names import printable
+from safewriter.runs._parts import Above
 from safewriter.runs._user import User
 from safewriter.runs._walk import Directory, walk
 
@@ -24,9 +25,15 @@ class Run:
         name: its path below the listed directory, as TensorBoard names the run.
         path: the directory, absolute.
         status: running, finished, failed, crashed; unknown if another writer made it.
-        started: seconds since 1970: when the program started, else the first event's wall time;
-            None if the run holds no event.
-        duration: seconds until the program ended; until now if it runs; else until the last event.
+        exit_code: of a failed run, what the program ended with, if that is known.
+        signal: of a failed run, the number of the signal that ended it, if that is known.
+        started: seconds since 1970: when the program first started, else the first event's wall
+            time; None if the run holds no event.
+        duration: seconds that the program ran, in all sessions together; until now if it runs; of
+            a session that crashed, until its last event.
+        sessions: how many starts of a program wrote it; None if another writer made it.
+        part_of: the name of the run that this is only a part of, as a series of ``add_scalars`` or
+            the values of ``add_hparams``; None if it is none.
         events: how many events hold data.
         tags: how many tags.
         last_step: the highest step of any tag; None without data.
@@ -37,8 +44,12 @@ class Run:
     name: str
     path: Path
     status: RunStatus
+    exit_code: int | None
+    signal: int | None
     started: float | None
     duration: float | None
+    sessions: int | None
+    part_of: str | None
     events: int
     tags: int
     last_step: int | None
@@ -51,8 +62,12 @@ class Run:
             "name": printable(self.name),
             "path": printable(self.path),
             "status": self.status.value,
+            "exit_code": self.exit_code,
+            "signal": self.signal,
             "started": self.started,
             "duration": self.duration,
+            "sessions": self.sessions,
+            "part_of": None if self.part_of is None else printable(self.part_of),
             "events": self.events,
             "tags": self.tags,
             "last_step": self.last_step,
@@ -83,17 +98,18 @@ def list_runs(
     os.scandir(top).close()
     tree = walk(top, User.current())
     directories = [met for met in tree if isinstance(met, Directory) and met.files]
-    runs = []
+    runs: list[Run] = []
+    above = Above()
     for number, directory in enumerate(directories):
         if progress is not None:
             progress(number, len(directories))
-        runs.append(_run(directory))
+        runs.append(_run(directory, above))
     if progress is not None:
         progress(len(directories), len(directories))
     return sorted(runs, key=lambda run: (run.started is None, run.started or 0.0, run.name))
 
 
-def _run(directory: Directory) -> Run:
+def _run(directory: Directory, above: Above) -> Run:
     path = directory.path
     try:
         record = run_record(path) or {}
@@ -103,26 +119,64 @@ def _run(directory: Directory) -> Run:
     try:
         summary = summarise(path)
     except OSError:  # deleted since the walk, or not readable
-        return Run(directory.name, Path(path), status, None, None, 0, 0, None, 0, None)
-    started = _number(record.get("start"), summary.first_wall_time)
-    ended = _number(record.get("end"), summary.last_wall_time)
-    if status is RunStatus.RUNNING:
-        ended = time.time()
-    duration = None if started is None or ended is None else max(0.0, ended - started)
+        summary = RunSummary(path)
+    sessions = [session for session in record.get("sessions", []) if "start" in session]
+    files = [file for file in map(_status, directory.files) if file is not None]
+    if sessions:
+        started = sessions[0]["start"]
+        changes = [file.st_mtime for file in files]
+        duration = _duration(sessions, status, changes, summary.last_wall_time)
+    else:
+        started = summary.first_wall_time
+        duration = _between(summary.first_wall_time, summary.last_wall_time)
     argv = record.get("argv")
+    failed = status is RunStatus.FAILED
     return Run(
         name=directory.name,
         path=Path(path),
         status=status,
+        exit_code=record.get("exit_code") if failed else None,
+        signal=record.get("signal") if failed else None,
         started=started,
         duration=duration,
+        sessions=len(sessions) or None,
+        part_of=above.run_of(directory.name, tuple(summary.tags), sessions),
         events=sum(tag.count for tag in summary.tags.values()) + summary.has_graph,
         tags=len(summary.tags),
         last_step=max((tag.max_step for tag in summary.tags.values()), default=None),
-        size=sum(os.path.getsize(file) for file in directory.files if os.path.exists(file)),
-        command=shlex.join(map(str, argv)) if isinstance(argv, list) else None,
+        size=sum(file.st_size for file in files),
+        command=shlex.join(argv) if argv is not None else None,
     )
 
 
-def _number(value: object, otherwise: float | None) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else otherwise
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _duration(
+    sessions: list[dict[str, Any]],
+    status: RunStatus,
+    changes: list[float],
+    last_wall_time: float | None,
+) -> float | None:
+    """Return the sum of the sessions; `changes` are when the event files were written last."""
+    total = 0.0
+    for session, following in zip(sessions, [*sessions[1:], None], strict=True):
+        start, end = session["start"], session["end"]
+        if end is None and following is None:
+            end = time.time() if status is RunStatus.RUNNING else last_wall_time
+            if end is None:
+                return None
+        elif end is None and following is not None:
+            # It crashed: it went on at least until it last wrote a file of its own.
+            own = (change for change in changes if start <= change < following["start"])
+            end = max(own, default=start)
+        total += max(0.0, end - start)
+    return total
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else max(0.0, end - start)

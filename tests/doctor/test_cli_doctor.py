@@ -54,12 +54,13 @@ def test_exit_status_0_and_1(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "at least one"),
         (["--select", "SW999", "."], "SW999"),
         (["--ignore", "X", "."], "'X'"),
         (["--as-user", "nobody-of-that-name", "."], "nobody-of-that-name"),
         (["--dry-run", "."], "--fix"),
-        (["--explain", "SW000"], "SW000"),
+        (["--explain", "SW101", "SW000"], "SW000"),
+        (["--explain", ""], "empty"),
+        (["--server", "http://[", "."], "URL"),
     ],
 )
 def test_exit_status_2(
@@ -71,6 +72,35 @@ def test_exit_status_2(
     assert captured.out == ""
     assert words in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+def test_the_default_directory_and_logdir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an argument it looks at ``runs``, as ls does; --logdir names a directory."""
+    healthy(tmp_path / "runs")
+    damaged(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    assert doctor() == 0
+    assert doctor("--logdir", "other") == 1
+    assert doctor("runs", "--logdir", "other", "--select", "SW206") == 1
+    capsys.readouterr()
+
+
+def test_a_pipe_gets_whole_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However long a message is, it is one line where there is no terminal."""
+    path = tmp_path / ("name " * 40 + "end")
+    assert doctor(path) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(path)
+    assert sum(str(path) in line for line in lines) == 2, lines
+
+
+def test_several_codes_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """Separated by spaces or commas."""
+    assert doctor("--explain", "sw101,SW102", "SW201") == 0
+    printed = capsys.readouterr().out
+    assert all(code in printed for code in ("SW101", "SW102", "SW201"))
 
 
 def test_codes_are_selected_and_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
