@@ -136,7 +136,7 @@ class SafeSummaryWriter(SummaryWriter):
 
     def _join(self, request: RunRequest) -> Member:
         self._files = {}
-        member = self._member = Member()
+        member = self._member = Member(self)
         # Before it joins: a writer whose construction is interrupted leaves as well.
         _lifecycle.when_collected(self, member.leave)
         registry.join(request, member)

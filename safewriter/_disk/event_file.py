@@ -403,16 +403,17 @@ class EventFile:
             self._lose_sight(f"{self.path} was changed by somebody else", turn)
 
     def _open_again(self, turn: int) -> None:
-        assert self.path is not None
-        fresh, old = Descriptor(), self._descriptor
+        fresh, old, path = Descriptor(), self._descriptor, self.path
+        if path is None:
+            return  # A signal handler was here.
         try:
-            fresh.open(self.path, OPEN_FLAGS)
+            fresh.open(path, OPEN_FLAGS)
             number = fresh.number
         except OSError as error:
             fresh.close()
             if error.errno not in _GONE_ERRNOS:
                 raise
-            self._lose_sight(_went_away(self.path, self.events), turn)
+            self._lose_sight(_went_away(path, self.events), turn)
             return
         except BaseException:
             fresh.close()
@@ -421,7 +422,7 @@ class EventFile:
             fresh.close()
         elif fresh.identity != self._identity:
             fresh.close()
-            self._lose_sight(_went_away(self.path, self.events), turn)
+            self._lose_sight(_went_away(path, self.events), turn)
         else:
             self._descriptor, self._fd = fresh, number
             # Something may have been under way when it was closed, or have happened to it since.

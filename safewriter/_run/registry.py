@@ -187,7 +187,6 @@ def undecided(member: Member) -> Round | None:
     pending = member.round
     if pending is None:
         return None
-    _lifecycle.catch_up()
     with _lifecycle.state_lock:
         is_open = pending.is_open()
     if is_open:

@@ -81,7 +81,7 @@ class Round:
         run = self.run
         return (
             run.place.is_local
-            and all(member in self.members for member in list(run.members))
+            and not any(m.is_live() for m in list(run.members) if m not in self.members)
             and _count_events(run) == self._events_before
             and any(part.ledger.holds_anything() for part in list(run.parts.values()))
         )

@@ -83,7 +83,8 @@ _closed: dict[Run, None] = {}
 class Member:
     """One writer's part in a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, writer: object) -> None:
+        self._writer = weakref.ref(writer)
         # None until it has joined one.
         self._run: Run | None = None
         # The run that it is about to leave for another one.
@@ -98,6 +99,10 @@ class Member:
         self.location = user_location()
         # The writer's fast paths into this run, by tag, or by tag and series.
         self.fast_scalars: dict[str | tuple[str, str], Any] = {}
+
+    def is_live(self) -> bool:
+        """Tell whether the writer may log: neither has it left, nor is it garbage."""
+        return not self.left and self._writer() is not None
 
     @property
     def run(self) -> Run:

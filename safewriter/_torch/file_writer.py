@@ -357,10 +357,9 @@ class RunFileWriter(FileWriter):
         with part.lock:
             verdict = self._judge(part.ledger, value, step, given)
         other, member = None if verdict.mark is None else verdict.mark.logger, self._member
-        if isinstance(other, Member) and other is not member:
-            _lifecycle.catch_up()  # It may be garbage.
-            if not (other.left or other.is_copy or member.is_copy or _lifecycle.exited()):
-                verdict.share(other.location, member.location)
+        is_copy = member.is_copy or getattr(other, "is_copy", False)
+        if isinstance(other, Member) and other is not member and other.is_live() and not is_copy:
+            verdict.share(other.location, member.location)
         return verdict
 
     def _judge(
