@@ -204,7 +204,13 @@ def _runs_reported() -> Iterator[str]:
         yield report
     finally:
         with contextlib.suppress(OSError), open(report, "rb") as file:
-            _say_where([os.fsdecode(line) for line in file.read().split(b"\0")[:-1]])
+            begun: dict[str, None] = {}
+            for line in map(os.fsdecode, file.read().split(b"\0")[:-1]):
+                begun[line] = None
+                if line.startswith("-"):  # Another process has it by now.
+                    del begun[line]
+                    begun.pop(line[1:], None)
+            _say_where(list(begun))
         with contextlib.suppress(OSError):
             os.unlink(report)
 

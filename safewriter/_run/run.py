@@ -266,6 +266,7 @@ class Run:
         else:
             # Neither takes a directory at the moment; the events wait until one does.
             self._go_to(free_name(os.path.join(os.path.dirname(taken), run_name())))
+        _tell_begun(taken, left=True)
         if known.get(real(taken)) is self:
             del known[real(taken)]
         self.phase = Phase.CLOSED
@@ -462,15 +463,16 @@ def report_to(path: str) -> None:
     _report = path
 
 
-def _tell_begun(directory: str) -> None:
-    if _report is None or directory in _reported:
+def _tell_begun(directory: str, *, left: bool = False) -> None:
+    """Report a run, or with `left`, by a line that begins with ``-``, that another one has it."""
+    if _report is None or (directory in _reported) is not left:
         return
     file = Descriptor()
     # It may be gone: the process that reads it has ended.
     with DiskErrorsIgnored():
         file.open(_report, os.O_WRONLY | os.O_APPEND, high=False)
-        os.write(file.number, os.fsencode(directory) + b"\0")
-        _reported.add(directory)
+        os.write(file.number, b"-" * left + os.fsencode(directory) + b"\0")
+        (_reported.discard if left else _reported.add)(directory)
     with DiskErrorsIgnored():
         file.close()
 
