@@ -13,6 +13,7 @@
         ├── DataWarning              what is logged
         │   ├── StepOrderWarning         a tag's step is lower than its last one
         │   ├── TagOrderWarning          evaluation was logged before training
+        │   │   └── BaselineWarning      at step 0, and training starts later
         │   ├── MissingStepWarning       no ``global_step`` for a tag that already has a point
         │   ├── TagKindWarning           one tag, two kinds of data
         │   ├── TagNameWarning           two tags differ only in case or surrounding space
@@ -137,6 +138,10 @@ class StepOrderWarning(DataWarning):
 
 class TagOrderWarning(DataWarning):
     """Evaluation was logged before training."""
+
+
+class BaselineWarning(TagOrderWarning):
+    """Evaluation was logged at step 0, before training that starts later: a baseline?"""
 
 
 class MissingStepWarning(DataWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import string
 import warnings
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safewriter import (
+    BaselineWarning,
     InvisibleValueWarning,
     MissingStepWarning,
     SafeSummaryWriter,
@@ -23,7 +25,8 @@ from safewriter import (
     TagNameWarning,
     TagOrderWarning,
 )
-from safewriter._errors import tell
+from safewriter._errors import Location, tell, user_location
+from safewriter._ledger import ledger
 from safewriter._ledger.ledger import TagLedger
 from safewriter._ledger.tag_words import EVAL_TAGS, TRAIN_TAGS, words
 from tests.support import read_events, read_scalars
@@ -222,10 +225,7 @@ ORDERS: list[tuple[list[tuple[str, int]], str | None, str | None]] = [
     ([("accuracy", 0), ("loss", 0)], None, None),
     ([("latest/x", 0), ("contest", 0), ("value", 0), ("train/loss", 0)], None, None),
     ([("retrain_count", 0), ("loss", 0), ("train/loss", 0)], None, None),
-    # The untrained model may be evaluated before the first training point.
-    ([("val/loss", 0), ("train/loss", 1)], None, None),
     ([("val/loss", -1), ("train/loss", 0)], None, None),
-    ([("accuracy", 0), ("train/loss", 1)], None, None),
     ([("val/loss", 5), ("train/loss", 3)], "val/loss", "train/loss"),
     # The last step decides, not the first.
     ([("val/loss", 0), ("val/loss", 5), ("train/loss", 3)], "val/loss", "train/loss"),
@@ -242,6 +242,13 @@ ORDERS: list[tuple[list[tuple[str, int]], str | None, str | None]] = [
 ]
 
 
+def log_by_lines(writer: Any, logged: list[tuple[str, int]]) -> None:
+    """Log each point by a line of its own of ``train.py``."""
+    for number, (tag, step) in enumerate(logged):
+        code = "\n" * number + "writer.add_scalar(tag, 1.0, step)"
+        exec(compile(code, "train.py", "exec"), {"writer": writer, "tag": tag, "step": step})
+
+
 @pytest.mark.parametrize(("logged", "evaluation", "training"), ORDERS)
 def test_order_of_tags(tmp_path, logged, evaluation, training):
     """Evaluation before training is told once, when training arrives; a run that only evaluates is
@@ -249,11 +256,7 @@ def test_order_of_tags(tmp_path, logged, evaluation, training):
     """
     with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for tag, step in logged:
-            told = len(caught)
-            writer.add_scalar(tag, 1.0, step)
-            if len(caught) > told:
-                assert tag == training
+        log_by_lines(writer, logged)
         for tag, step in logged:
             writer.add_scalar(tag, 1.0, step + 10)
     found = [warning for warning in caught if warning.category is TagOrderWarning]
@@ -265,6 +268,88 @@ def test_order_of_tags(tmp_path, logged, evaluation, training):
         assert f"training tag {training!r}" in message
         assert "TensorBoard draws both by step" in message
         assert "Log training first" in message
+
+
+#: The evaluation's step, the first one of training, and the warning by one line and by two lines.
+STEPS: dict[str, tuple[int, int, type[Warning] | None, type[Warning] | None]] = {
+    "higher": (5, 3, TagOrderWarning, TagOrderWarning),
+    "equal": (3, 3, None, TagOrderWarning),
+    "equal at 0": (0, 0, None, TagOrderWarning),
+    "lower, and above 0": (2, 5, None, None),
+    "0, and training starts later": (0, 5, None, BaselineWarning),
+    "below 0": (-1, 5, None, None),
+}
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("evaluation", ["val/loss", "accuracy"])
+@pytest.mark.parametrize(("measured", "step", "by_one", "by_two"), STEPS.values(), ids=STEPS)
+def test_steps_and_lines_decide_whether_the_order_is_told(
+    tmp_path, measured, step, by_one, by_two, evaluation, lines
+):
+    """A line that logs both says nothing by its order; both lines are named, and both steps."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if lines == 1:
+            for point in ((evaluation, measured), ("train/loss", step)):
+                log_by_lines(writer, [point])
+        else:
+            log_by_lines(writer, [(evaluation, measured), ("train/loss", step)])
+    category = by_one if lines == 1 else by_two
+    if category is None:
+        assert caught == []
+        return
+    first, second = f"{evaluation!r} (step {measured}, train.py:1)", f"train.py:{lines})"
+    once(category, caught, first, f"'train/loss' (step {step}, {second}")
+    text = str(caught[0].message)
+    assert ("baseline of the untrained model" in text) is (category is BaselineWarning)
+
+
+def test_an_unqualified_metric_is_training_by_the_same_table(tmp_path):
+    """'loss' at a later step than 'val/loss' at step 0 makes it a baseline."""
+    with (
+        SafeSummaryWriter(tmp_path) as writer,
+        pytest.warns(BaselineWarning, match="'val/loss'.*'loss'"),
+    ):
+        log_by_lines(writer, [("val/loss", 0), ("loss", 1)])
+
+
+def test_the_default_flows_of_frameworks_are_told_nothing(tmp_path):
+    """Loggers that write a dict by one line: transformers, Lightning and stable-baselines3."""
+    flows: dict[str, list[tuple[int, list[str]]]] = {
+        # evaluation at a step that is no multiple of logging_steps, and one that is
+        "transformers": [(50, ["eval/loss", "eval/runtime"]), (100, ["train/loss"])],
+        "transformers, at one step": [(100, ["eval/loss"]), (100, ["train/loss"])],
+        "transformers, eval_on_start": [(0, ["eval/loss"]), (10, ["train/loss"])],
+        # validation ends before the training epoch around it
+        "Lightning, on_epoch": [(9, ["val_loss", "epoch"]), (9, ["train_loss_epoch", "epoch"])],
+        "stable-baselines3": [(2048, ["eval/mean_reward", "time/fps", "train/loss"])],
+    }
+    for name, flow in flows.items():
+        with SafeSummaryWriter(tmp_path / name) as writer:
+            for step, tags in flow:
+                for value, tag in enumerate(tags):
+                    writer.add_scalar(tag, 1.0 + value * (tag != "epoch"), step)
+
+
+def test_the_line_that_logs_is_found_once_and_only_while_it_matters(tmp_path, monkeypatch):
+    """Points behind the first, and evaluation tags behind training, need no line."""
+    found: list[Location] = []
+
+    def counted() -> Location:
+        found.append(user_location())
+        return found[-1]
+
+    monkeypatch.setattr(ledger, "user_location", counted)
+    with SafeSummaryWriter(tmp_path) as writer:
+        for step in range(1, 5):
+            log_by_lines(writer, [("val/loss", step), ("lr", step)])
+        assert len(found) == 1
+        writer.add_scalar("train/loss", 1.0, 9)
+        assert len(found) == 2
+        for step in range(9, 12):
+            writer.add_scalar("val/acc", 1.0, step)
+    assert len(found) == 2
 
 
 def test_only_scalars_have_an_order(tmp_path):
@@ -292,15 +377,15 @@ def once(category: type[Warning], caught: list[warnings.WarningMessage], *parts:
         assert part in str(caught[0].message)
 
 
-def test_a_step_that_goes_back_is_told_once_per_tag(tmp_path):
-    """A lower step warns with both steps, what TensorBoard hides and the cure; once per tag."""
+def test_a_step_that_goes_back_is_told(tmp_path):
+    """A lower step warns with both steps, what TensorBoard hides and the cure, for each tag."""
     with SafeSummaryWriter(tmp_path, unique=False) as writer:
         for step in range(5, 10):
             writer.add_scalar("loss", 1.0, step)
             writer.add_scalar("other", 1.0, step)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for step in (7, 8, 6):
+            for step in (7, 8, 9):
                 writer.add_scalar("loss", 1.0, step)
         once(
             StepOrderWarning, caught, "'loss'", "from step 9 to step 7", "hides", "global_step that"
@@ -308,6 +393,46 @@ def test_a_step_that_goes_back_is_told_once_per_tag(tmp_path):
         with pytest.warns(StepOrderWarning, match="'other'"):
             writer.add_scalar("other", 1.0, 0)
     assert len(read_events(tmp_path)) == 1 + 10 + 3 + 1
+
+
+def test_a_second_and_a_third_pass_over_the_same_steps_are_told(tmp_path):
+    """Each time a step falls anew is told, in another text, as Python shows one only once."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(4):
+            for step in range(5):
+                writer.add_scalar("loss", float(step), step)
+    assert [warning.category for warning in caught] == [StepOrderWarning] * 3
+    texts = [str(warning.message) for warning in caught]
+    assert all("from step 4 to step 0" in text for text in texts)
+    assert ["its fall number 2" in text for text in texts] == [False, True, False]
+
+
+def test_a_tag_that_zigzags_is_told_of_ten_times(tmp_path):
+    """The tenth fall of a tag is the last one told, and says so."""
+    with SafeSummaryWriter(tmp_path) as writer, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for value in range(1000):
+            writer.add_scalar("loss", float(value), 2 - value % 2)
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) == 10
+    assert ["Further falls of this tag are not told" in text for text in texts] == [False] * 9 + [
+        True
+    ]
+
+
+def test_a_last_step_that_a_later_writer_logs_again_is_not_told(tmp_path):
+    """evaluate() after train(), each with a writer of its own: nothing is told of eval/runtime."""
+    first = SafeSummaryWriter(tmp_path)
+    first.add_scalar("eval/loss", 1.0, 8)
+    first.add_scalar("eval/runtime", 1.0, 9)
+    first.close()
+    second = SafeSummaryWriter(tmp_path)
+    second.add_scalar("eval/loss", 0.5, 9)
+    second.add_scalar("eval/runtime", 2.0, 9)
+    with pytest.warns(StepOrderWarning, match="'eval/runtime' was logged twice at step 9"):
+        second.add_scalar("eval/runtime", 3.0, 9)
+    second.close()
 
 
 def test_a_step_that_is_logged_twice_is_told_once_per_tag(tmp_path):
@@ -371,6 +496,68 @@ def test_a_missing_step_is_the_last_one_plus_one(tmp_path, first):
     start = first or 0
     once(MissingStepWarning, caught, "'loss'", f"step {start}.", f"at step {start + 1}", "Pass")
     assert read_scalars(tmp_path) == {"loss": [(start, 1.0), (start + 1, 2.0), (start + 2, 3.0)]}
+
+
+@pytest.mark.parametrize("kind", ["scalar", "nan", "text", "histogram"])
+def test_the_same_content_without_a_step_again_is_not_told(tmp_path, kind):
+    """A placeholder or a config that is logged again hides nothing, and keeps torch's step."""
+
+    def log(value: float) -> None:
+        if kind == "text":
+            writer.add_text("tag", f"lr: {value}")
+        elif kind == "histogram":
+            writer.add_histogram("tag", torch.tensor([value, 1.0]))
+        else:
+            writer.add_scalar("tag", math.nan if kind == "nan" and value < 0 else value)
+
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InvisibleValueWarning)
+            for _ in range(3):
+                log(-1.0)
+        with pytest.warns(MissingStepWarning, match="^tag 'tag' was logged without global_step"):
+            log(0.5)
+    assert [event.step for event in read_events(tmp_path)] == [0, 0, 0, 0, 1]
+
+
+def test_a_missing_step_behind_a_curve_is_told_whatever_the_value(tmp_path):
+    """Torch's step would hide the curve, also if the value is that of its last point."""
+    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+        writer.add_scalar("loss", 1.0, 1)
+        writer.add_scalar("loss", 1.0, 2)
+        with pytest.warns(MissingStepWarning, match="is written at step 3"):
+            writer.add_scalar("loss", 1.0)
+
+
+def test_a_lone_point_of_an_earlier_session_is_logged_again_without_a_step(tmp_path):
+    """What a resumed run begins with, without a step, is expected again at torch's step."""
+    tags = TagLedger()
+    tags.expect("hp_metric", "scalar", 0, 0)
+    verdict = tags.judge("hp_metric", "scalar", None, -1.0)
+    assert (verdict.step, verdict.notices) == (None, [])
+    tags.rewind(1)
+    assert tags.judge("hp_metric", "scalar", None, -1.0).step == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "tag", "named", "what"),
+    [
+        ("tensor:text", "cfg/text_summary", "cfg", "texts"),
+        ("tensor:mesh", "body_VERTEX", "body", "meshes"),
+        ("image", "sample", "sample", "images"),
+        ("scalar", "a/text_summary", "a/text_summary", "points"),
+    ],
+)
+def test_a_tag_is_named_as_the_user_named_it(kind, tag, named, what):
+    """Without what torch appends, and what it holds is called what it is."""
+    tags = TagLedger()
+    first = tags.judge(tag, kind, 5, None, content=1)
+    tags.admit(first)
+    first.move(None)
+    for step in (None, 5, 3):
+        (notice,) = tags.judge(tag, kind, step, None, content=2).notices
+        assert notice.message.startswith(f"tag {named!r} ")
+        assert f" {what} " in notice.message
 
 
 def test_a_missing_step_after_the_largest_one_stays_within_64_bits(tmp_path):
@@ -482,6 +669,7 @@ def test_a_value_that_is_not_finite_is_told_once_per_tag(tmp_path, value):
             for step in range(2, 6):
                 writer.add_scalar("loss", value, step)
         once(InvisibleValueWarning, caught, "'loss'", str(float(value)), "step 2", "gap")
+        assert ("triangle" in str(caught[0].message)) is math.isnan(value)
         with pytest.warns(InvisibleValueWarning, match="'first'"):
             writer.add_scalar("first", value, 1)
     assert len(read_events(tmp_path)) == 1 + 5 + 1
@@ -599,15 +787,15 @@ def test_a_warning_can_be_ignored(tmp_path):
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), min_size=1, max_size=30))
 def test_steps_of_a_tag(steps):
-    """Any steps come out as they went in, None behind the last, and at most one of each warning."""
-    ledger = TagLedger()
+    """Any steps come out as they went in, None behind the last, and each warning is bounded."""
+    tags = TagLedger()
     last: int | None = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for value, step in enumerate(steps):
-            verdict = ledger.judge("loss", "scalar", step, value)
+            verdict = tags.judge("loss", "scalar", step, value)
             tell(verdict.notices)
-            ledger.admit(verdict)
+            tags.admit(verdict)
             verdict.move(None)
             written = verdict.step
             if step is None:
@@ -616,7 +804,10 @@ def test_steps_of_a_tag(steps):
                 assert written == step
             last = written or 0
     texts = [str(warning.message) for warning in caught]
-    assert len(texts) == len({text.split(" step")[0][:40] for text in texts}) <= 3
+    falls = [text for text in texts if "goes back" in text]
+    others = [text for text in texts if "goes back" not in text]
+    assert len(falls) <= 10
+    assert len(others) == len({text.split(" step")[0][:40] for text in others}) <= 2
     numbers = [0 if steps[0] is None else steps[0], *steps[1:]]
     rising = all(
         one is not None and other is not None and one < other

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from safewriter._errors import (
+    BaselineWarning,
     InvisibleValueWarning,
     Location,
     MissingStepWarning,
@@ -25,19 +26,23 @@ from safewriter._errors import (
     TagKindWarning,
     TagNameWarning,
     TagOrderWarning,
+    user_location,
 )
 from safewriter._ledger.tag_words import EVAL_TAGS, QUALITY_WORDS, TRAIN_TAGS, words
 
 #: More evaluation metrics than this are not told apart before the first training tag.
 _MOST_METRICS = 10_000
 
+#: A tag that zigzags is not told of for ever.
+_MOST_FALLS = 10
+
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 #: The last step of a tag that has no point yet: every step is above it.
 NO_STEP = INT64_MIN - 1
 
-# Bits of TagState.warned: every warning is given once per tag.
-_STEP_WARNED, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
+# Bits of TagState.warned: every warning is given once per tag, but for steps that fall.
+_FELL, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
 _KIND_WARNED, _VALUE_WARNED, _DOUBLE_WARNED = 8, 16, 32
 _FRACTION_WARNED, _SHARED_WARNED = 64, 128
 
@@ -53,7 +58,17 @@ EARLIER = object()
 class TagState:
     """What the ledger remembers of one tag."""
 
-    __slots__ = ("cell", "content", "first", "kind", "last", "logger", "value", "warned")
+    __slots__ = (
+        "cell",
+        "content",
+        "falls",
+        "first",
+        "kind",
+        "last",
+        "logger",
+        "value",
+        "warned",
+    )
 
     def __init__(self, kind: str, last: int = NO_STEP, logger: object = None) -> None:
         self.kind = kind
@@ -65,21 +80,35 @@ class TagState:
         self.content: int | None = None
         self.logger = logger
         self.warned = 0
+        # How many falls of the step were told.
+        self.falls = 0
 
     @property
     def is_series(self) -> bool:
         """Whether it has two steps or more."""
         return self.first != self.last
 
-    def holds(self, step: int, value: float | None) -> bool:
+    def holds(self, step: int, value: float | None, content: int | None) -> bool:
         """Tell whether the last point is this one: logging it again hides nothing."""
-        return (
-            step == self.last
-            and value is not None
-            and self.value is not None
-            # One of them may have been rounded to float32, as it is in an event.
-            and math.isclose(value, self.value, rel_tol=1e-7)
-        )
+        if step != self.last:
+            return False
+        if value is None or self.value is None:
+            return content is not None and content == self.content
+        if math.isnan(value):
+            return math.isnan(self.value)
+        # One of them may have been rounded to float32, as it is in an event.
+        return math.isclose(value, self.value, rel_tol=1e-7)
+
+    def was_left(self) -> bool:
+        """Tell whether the writer that logged it last was closed or collected."""
+        return getattr(self.logger, "left", False)
+
+
+class _Evaluation(NamedTuple):
+    """An evaluation tag, and the line that logged it first; None if its value waited."""
+
+    tag: str
+    location: Location | None
 
 
 class Verdict:
@@ -90,6 +119,8 @@ class Verdict:
         step: The one to write it with; None where the user gave none, and that is right.
         mark: What moves when it is written; None if its kind is not the tag's.
         value: The scalar, None for other kinds.
+        content: The fingerprint of what is not a scalar, None where nobody asks for it.
+        location: The line that logs it, where that matters for the order of tags.
         last: Where the tag was when this was judged.
         before: Where it was when the value was written.
         notices: What is to be told.
@@ -102,6 +133,7 @@ class Verdict:
         "flags",
         "is_news",
         "last",
+        "location",
         "mark",
         "notices",
         "step",
@@ -110,13 +142,19 @@ class Verdict:
     )
 
     def __init__(
-        self, tag: str, step: int | None, mark: TagState | None, value: float | None
+        self,
+        tag: str,
+        step: int | None,
+        mark: TagState | None,
+        value: float | None,
+        content: int | None = None,
     ) -> None:
         self.tag = tag
         self.step = step
         self.mark = mark
         self.value = value
-        self.content: int | None = None
+        self.content = content
+        self.location: Location | None = None
         self.last = self.before = NO_STEP
         self.notices: list[Notice] = []
         self.flags = 0
@@ -163,8 +201,10 @@ class TagLedger:
         self._spellings: dict[str, str] = {}
         # Until training is seen: evaluation tags by metric, and a bare quality metric.
         self._training_seen = False
-        self._evaluated: dict[tuple[str, ...], str] = {}
-        self._bare: str | None = None
+        self._evaluated: dict[tuple[str, ...], _Evaluation] = {}
+        self._bare: _Evaluation | None = None
+        # Whether what the earlier sessions logged was cut off at a step.
+        self._cut = False
 
     def role(self, tag: str) -> str:
         """Return ``"train"``, ``"eval"`` or ``""`` (unqualified, or both at once)."""
@@ -192,27 +232,31 @@ class TagLedger:
         """
         known = self.tags.get(tag)
         state = known or TagState(kind)
-        verdict = Verdict(tag, step, state if kind == state.kind else None, value)
+        verdict = Verdict(tag, step, state if kind == state.kind else None, value, content)
         verdict.last = state.last
-        verdict.content = content
         verdict.is_news = known is None
         warned = state.warned
         if given is not None and not warned & _FRACTION_WARNED:
-            verdict.say(StepOrderWarning, _not_an_integer(tag, given, step), _FRACTION_WARNED)
+            verdict.say(
+                StepOrderWarning, _not_an_integer(_shown(tag, kind), given, step), _FRACTION_WARNED
+            )
         if known is None:
-            self._judge_spelling(verdict)
+            self._judge_spelling(verdict, kind)
         elif kind != known.kind:
             if not warned & _KIND_WARNED:
                 verdict.say(TagKindWarning, _other_kind(tag, kind, known.kind), _KIND_WARNED)
         elif known.last == NO_STEP:
             pass  # Another thread is about to write the first point.
         elif step is None:
-            verdict.step = min(known.last + 1, INT64_MAX)
-            if not warned & _MISSING_WARNED:
-                text = _missing_step(tag, known.last, verdict.step)
-                verdict.say(MissingStepWarning, text, _MISSING_WARNED)
-        elif step <= known.last and known.logger is not EARLIER and not known.holds(step, value):
-            self._judge_step(verdict, step, known)
+            if known.last or not (self._is_expected(known) or known.holds(0, value, content)):
+                verdict.step = min(known.last + 1, INT64_MAX)
+                if not warned & _MISSING_WARNED:
+                    text = _missing_step(tag, known, verdict.step)
+                    verdict.say(MissingStepWarning, text, _MISSING_WARNED)
+        elif step <= known.last and known.logger is not EARLIER:
+            again = known.holds(step, value, content) or (step == known.last and known.was_left())
+            if not again:
+                self._judge_step(verdict, step, known)
         if value is not None and not math.isfinite(value) and not warned & _VALUE_WARNED:
             verdict.say(InvisibleValueWarning, _not_finite(tag, step, value), _VALUE_WARNED)
         if double and not warned & _DOUBLE_WARNED:
@@ -252,12 +296,12 @@ class TagLedger:
             state = verdict.mark
             state.first, state.cell = verdict.step or 0, cell
             if state.kind == "scalar":
-                self._note_order(verdict.tag)
+                self._note_order(verdict.tag, verdict.location)
             self._add(verdict.tag, state)
         elif verdict.mark is not None:
             # Another thread wrote the tag meanwhile, perhaps as something else.
             verdict.mark = state if state.kind == verdict.mark.kind else None
-        state.warned |= verdict.flags
+        _note(state, verdict.flags)
 
     def overtaken(self, verdict: Verdict) -> list[Notice]:
         """Return what is to be told of a value that was written when its tag was elsewhere.
@@ -269,7 +313,7 @@ class TagLedger:
             return []
         late = Verdict(verdict.tag, step, state, verdict.value)
         self._judge_step(late, step, state, before)
-        state.warned |= late.flags
+        _note(state, late.flags)
         return late.notices
 
     def expect(self, tag: str, kind: str, first: int, last: int) -> None:
@@ -299,13 +343,14 @@ class TagLedger:
                     self._note_order(tag)
                 self._add(tag, state)
                 continue
-            same = state.content == known.content and known.holds(state.first, state.value)
+            same = known.holds(state.first, state.value, state.content)
             if known.kind == state.kind and state.first <= known.last and not same:
                 verdict = Verdict(tag, state.first, known, state.value)
                 self._judge_step(verdict, state.first, known)
                 notices += verdict.notices
-                known.warned |= verdict.flags
+                _note(known, verdict.flags)
             known.warned |= state.warned
+            known.falls += state.falls
             known.last, known.value = state.last, state.value
             known.content, known.logger = state.content, state.logger
         self.contents.update(waited.contents)
@@ -313,8 +358,13 @@ class TagLedger:
 
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again."""
+        self._cut = True
         for state in self.tags.values():
             state.last = min(state.last, step - 1)
+
+    def _is_expected(self, state: TagState) -> bool:
+        """Tell whether a lone point of an earlier session is about to be logged again."""
+        return state.logger is EARLIER and not self._cut
 
     def _add(self, tag: str, state: TagState) -> None:
         self.tags[tag] = state
@@ -322,36 +372,28 @@ class TagLedger:
         if folded != tag:
             self._spellings[folded] = tag
 
-    def _judge_spelling(self, verdict: Verdict) -> None:
+    def _judge_spelling(self, verdict: Verdict, kind: str) -> None:
         folded = _folded(verdict.tag)
         other = self._spellings.get(folded) or (folded if folded in self.tags else None)
         # A signal handler may have logged the very tag since it was looked up.
         if other is not None and other != verdict.tag:
+            tag, earlier = _shown(verdict.tag, kind), _shown(other, self.tags[other].kind)
+            shows = "draws two curves" if kind == "scalar" else "shows both"
             verdict.say(
                 TagNameWarning,
-                f"tag {verdict.tag!r} differs from the earlier tag {other!r} only in case or in "
-                "surrounding space. TensorBoard draws two curves. Use one spelling.",
+                f"tag {tag!r} differs from the earlier tag {earlier!r} only in case or in "
+                f"surrounding space. TensorBoard {shows}. Use one spelling.",
             )
 
     def _judge_step(
         self, verdict: Verdict, step: int, state: TagState, last: int | None = None
     ) -> None:
-        tag, last = verdict.tag, state.last if last is None else last
-        flag = _STEP_WARNED if step < last else _TWICE_WARNED
-        if state.warned & flag:
-            return
-        if step < last:
-            message = (
-                f"tag {tag!r} goes back from step {last} to step {step}. TensorBoard hides "
-                f"the points that this tag already has at step {step} and later. Pass a "
-                "global_step that never falls, or use a new run for a new start."
-            )
-        else:
-            message = (
-                f"tag {tag!r} was logged twice at step {step}. TensorBoard shows only the last "
-                "point of a step. Pass a global_step that rises, or use another tag."
-            )
-        verdict.say(StepOrderWarning, message, flag)
+        last = state.last if last is None else last
+        if step == last:
+            if not state.warned & _TWICE_WARNED:
+                verdict.say(StepOrderWarning, _twice(verdict.tag, state.kind, step), _TWICE_WARNED)
+        elif state.falls < _MOST_FALLS:
+            verdict.say(StepOrderWarning, _fall(verdict.tag, state, last, step), _FELL)
 
     def _metric(self, tag: str) -> tuple[str, ...]:
         """Return the words of a tag that do not say whether it is training or evaluation."""
@@ -362,44 +404,124 @@ class TagLedger:
         )
 
     def _judge_order(self, verdict: Verdict) -> None:
-        """Warn when training arrives after evaluation of the same or a later step."""
+        """Warn when training arrives after an evaluation that seems to be of its weights."""
         if self._training_seen:
             return
-        role = self.role(verdict.tag)
-        earlier = None
+        role, metric = self.role(verdict.tag), self._metric(verdict.tag)
+        earlier: list[_Evaluation] = []
         if role == "train":
-            earlier = max(
-                self._evaluated.values(), key=lambda tag: self.tags[tag].last, default=self._bare
-            )
-        elif role == "":
-            earlier = self._evaluated.get(self._metric(verdict.tag))
-        if earlier is None:
-            return
-        measured, step = self.tags[earlier].last, verdict.step or 0
-        if measured < step:
-            return  # Evaluating the untrained model before the first training point is right.
-        verdict.say(
-            TagOrderWarning,
-            f"evaluation tag {earlier!r} (step {measured}) was logged before training tag "
-            f"{verdict.tag!r} (step {step}). TensorBoard draws both by step, so the evaluation "
-            "seems to belong to weights that were only trained afterwards. Log training first, or "
-            "give the evaluation the step of the weights that it measured.",
-        )
+            earlier = list(self._evaluated.values())
+            if not earlier and self._bare is not None:
+                earlier = [self._bare]
+        elif role == "" and metric in self._evaluated:
+            earlier = [self._evaluated[metric]]
+        if role == "eval" or earlier or (self._bare is None and _is_quality(metric)):
+            verdict.location = user_location()
+        if earlier:
+            self._judge_training(verdict, earlier)
 
-    def _note_order(self, tag: str) -> None:
+    def _judge_training(self, verdict: Verdict, earlier: list[_Evaluation]) -> None:
+        location = verdict.location
+        assert location is not None
+
+        def step_and_line(evaluation: _Evaluation) -> tuple[int, bool]:
+            # By the line of the logger of a framework, or of a loop over a dict, order is chance.
+            earlier = evaluation.location
+            two_lines = earlier is not None and earlier[:2] != location[:2]
+            return self.tags[evaluation.tag].last, two_lines
+
+        evaluation = max(earlier, key=step_and_line)
+        measured, two_lines = step_and_line(evaluation)
+        step = verdict.step or 0
+        beginning = (
+            f"evaluation tag {evaluation.tag!r} (step {measured}{_line(evaluation.location)}) "
+            f"was logged before training tag {verdict.tag!r} (step {step}{_line(location)}). "
+            "TensorBoard draws both by step, "
+        )
+        if measured > step:
+            verdict.say(
+                TagOrderWarning,
+                f"{beginning}so the evaluation lies behind training that was logged after it. Log "
+                "training first, or give the evaluation the step of the weights that it measured, "
+                "counted as training counts its steps.",
+            )
+        elif measured == step and two_lines:
+            verdict.say(
+                TagOrderWarning,
+                f"{beginning}so the evaluation looks like that of the weights which training has "
+                f"reached at step {step}. Log training first if it is, else give the evaluation "
+                "the step of the weights that it measured.",
+            )
+        elif measured == 0 < step and two_lines:
+            verdict.say(
+                BaselineWarning,
+                f"{beginning}and step 0 is before all training: right for a baseline of the "
+                "untrained model, meaningless for a result. Ignore BaselineWarning if it is a "
+                "baseline, else give the evaluation the step of the weights that it measured.",
+            )
+
+    def _note_order(self, tag: str, location: Location | None = None) -> None:
         if self._training_seen:
             return
         role, metric = self.role(tag), self._metric(tag)
         if role == "eval":
             if len(self._evaluated) < _MOST_METRICS:
-                self._evaluated[metric] = tag
+                self._evaluated[metric] = _Evaluation(tag, location)
         elif role == "train":
             self._training_seen = True
             self._evaluated.clear()
         elif metric in self._evaluated:
             del self._evaluated[metric]
-        elif self._bare is None and metric and QUALITY_WORDS.issuperset(metric):
-            self._bare = tag
+        elif self._bare is None and _is_quality(metric):
+            self._bare = _Evaluation(tag, location)
+
+
+def _note(state: TagState, flags: int) -> None:
+    """Note what was told."""
+    state.warned |= flags
+    state.falls += flags & _FELL
+
+
+def _is_quality(metric: tuple[str, ...]) -> bool:
+    return bool(metric) and QUALITY_WORDS.issuperset(metric)
+
+
+def _line(location: Location | None) -> str:
+    return f", {location.filename}:{location.lineno}" if location is not None else ""
+
+
+# What torch appends to the tag that the user gave, by kind.
+_APPENDED = {
+    "tensor:text": ("/text_summary",),
+    "tensor:mesh": ("_VERTEX", "_FACE", "_COLOR"),
+}
+
+# What TensorBoard shows of a tag, by kind.
+_SHOWN = {
+    "scalar": "points",
+    "histogram": "histograms",
+    "image": "images",
+    "audio": "sounds",
+    "tensor:text": "texts",
+    "tensor:mesh": "meshes",
+    "tensor:pr_curves": "curves",
+}
+
+
+def _shown(tag: str, kind: str) -> str:
+    """Return a tag as the user named it."""
+    for appended in _APPENDED.get(kind, ()):
+        if tag.endswith(appended):
+            return tag.removesuffix(appended)
+    return tag
+
+
+def _what(kind: str) -> str:
+    return _SHOWN.get(kind, "data")
+
+
+def _data(kind: str) -> str:
+    return kind.removeprefix("tensor:") or "tensor"
 
 
 def _not_an_integer(tag: str, given: Any, step: int | None) -> str:
@@ -409,25 +531,48 @@ def _not_an_integer(tag: str, given: Any, step: int | None) -> str:
     )
 
 
-def _missing_step(tag: str, last: int, step: int) -> str:
+def _fall(tag: str, state: TagState, last: int, step: int) -> str:
+    falls = state.falls + 1
+    # The number makes it another text: Python shows the same one of a line only once.
+    which = f", its fall number {falls}" if falls > 1 else ""
+    end = " Further falls of this tag are not told." if falls == _MOST_FALLS else ""
     return (
-        f"tag {tag!r} was logged without global_step, and it already has a point at step "
-        f"{last}. At step 0, where torch puts it, TensorBoard would hide the whole "
-        f"curve, so it is written at step {step}. Pass global_step=."
+        f"tag {_shown(tag, state.kind)!r} goes back from step {last} to step {step}{which}. "
+        f"TensorBoard hides the {_what(state.kind)} that this tag already has at step {step} and "
+        "later. Pass a global_step that never falls, or use a new run for a new start."
+        f"{end}"
+    )
+
+
+def _twice(tag: str, kind: str, step: int) -> str:
+    return (
+        f"tag {_shown(tag, kind)!r} was logged twice at step {step}. TensorBoard shows only the "
+        f"last of the {_what(kind)} of a step. Pass a global_step that rises, or use another tag."
+    )
+
+
+def _missing_step(tag: str, state: TagState, step: int) -> str:
+    what = _what(state.kind)
+    return (
+        f"tag {_shown(tag, state.kind)!r} was logged without global_step, and it already has "
+        f"{what} up to step {state.last}. At step 0, where torch puts it, TensorBoard would hide "
+        f"all {what} from step 0 on, so it is written at step {step}. Pass global_step=."
     )
 
 
 def _other_kind(tag: str, kind: str, first: str) -> str:
     return (
-        f"tag {tag!r} is used for {first} and now for {kind}. TensorBoard shows one "
+        f"tag {tag!r} is used for {_data(first)} and now for {_data(kind)}. TensorBoard shows one "
         "kind of data for a tag and can hide both where their steps meet. Use another tag."
     )
 
 
 def _not_finite(tag: str, step: int | None, value: float) -> str:
+    # Seen in a browser: a triangle stands at the height of the last value that can be drawn.
+    drawn = " and a triangle marks the step" if math.isnan(value) else ""
     return (
         f"tag {tag!r} has the value {value} at step {step or 0}. TensorBoard cannot draw it: "
-        "the curve has a gap there. Look for the cause in the training."
+        f"the curve has a gap there{drawn}. Look for the cause in the training."
     )
 
 

@@ -257,7 +257,7 @@ _ALL = [
         "SW408",
         "warning",
         "A curve ends in NaN or infinity",
-        "shows markers instead of a line",
+        "ends the line there; a triangle marks each NaN, nothing an infinity",
         _SAME,
         "Training diverged: lower the learning rate, or look at the inputs of that step.",
     ),
