@@ -312,7 +312,7 @@ def test_modules_that_only_look_like_ours_are_the_users(tmp_path):
 
 
 def test_warnings_of_a_script_under_run(tmp_path):
-    """A script that `safewriter run` executes gets its own lines named, and each warning once."""
+    """A script that `safewriter run` executes gets its own lines named, and each fall told."""
     script = tmp_path / "train.py"
     script.write_text(
         """\
@@ -324,7 +324,7 @@ for round in range(3):
 """
     )
     done = run_python(script, cwd=tmp_path, python_args=("-m", "safewriter", "run"), check=True)
-    assert done.stderr.count(": StepOrderWarning: ") == 1
+    assert done.stderr.count(": StepOrderWarning: ") == 2
     assert f"{script}:5: StepOrderWarning" in done.stderr
 
 

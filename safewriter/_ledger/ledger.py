@@ -99,9 +99,12 @@ class TagState:
         # One of them may have been rounded to float32, as it is in an event.
         return math.isclose(value, self.value, rel_tol=1e-7)
 
-    def was_left(self) -> bool:
-        """Tell whether the writer that logged it last was closed or collected."""
-        return getattr(self.logger, "left", False)
+    def takes_quietly(self, step: int, value: float | None, content: int | None) -> bool:
+        """Tell whether its last point, or a later writer's at the same step, is logged again."""
+        # An evaluation after training has a writer of its own, and logs the last step again.
+        return self.holds(step, value, content) or (
+            step == self.last and getattr(self.logger, "left", False)
+        )
 
 
 class _Evaluation(NamedTuple):
@@ -241,7 +244,7 @@ class TagLedger:
                 StepOrderWarning, _not_an_integer(_shown(tag, kind), given, step), _FRACTION_WARNED
             )
         if known is None:
-            self._judge_spelling(verdict, kind)
+            self._judge_spelling(verdict)
         elif kind != known.kind:
             if not warned & _KIND_WARNED:
                 verdict.say(TagKindWarning, _other_kind(tag, kind, known.kind), _KIND_WARNED)
@@ -253,10 +256,12 @@ class TagLedger:
                 if not warned & _MISSING_WARNED:
                     text = _missing_step(tag, known, verdict.step)
                     verdict.say(MissingStepWarning, text, _MISSING_WARNED)
-        elif step <= known.last and known.logger is not EARLIER:
-            again = known.holds(step, value, content) or (step == known.last and known.was_left())
-            if not again:
-                self._judge_step(verdict, step, known)
+        elif (
+            step <= known.last
+            and known.logger is not EARLIER
+            and not known.takes_quietly(step, value, content)
+        ):
+            self._judge_step(verdict, step, known)
         if value is not None and not math.isfinite(value) and not warned & _VALUE_WARNED:
             verdict.say(InvisibleValueWarning, _not_finite(tag, step, value), _VALUE_WARNED)
         if double and not warned & _DOUBLE_WARNED:
@@ -343,7 +348,7 @@ class TagLedger:
                     self._note_order(tag)
                 self._add(tag, state)
                 continue
-            same = known.holds(state.first, state.value, state.content)
+            same = known.takes_quietly(state.first, state.value, state.content)
             if known.kind == state.kind and state.first <= known.last and not same:
                 verdict = Verdict(tag, state.first, known, state.value)
                 self._judge_step(verdict, state.first, known)
@@ -372,11 +377,13 @@ class TagLedger:
         if folded != tag:
             self._spellings[folded] = tag
 
-    def _judge_spelling(self, verdict: Verdict, kind: str) -> None:
+    def _judge_spelling(self, verdict: Verdict) -> None:
         folded = _folded(verdict.tag)
         other = self._spellings.get(folded) or (folded if folded in self.tags else None)
         # A signal handler may have logged the very tag since it was looked up.
         if other is not None and other != verdict.tag:
+            assert verdict.mark is not None  # The first kind of a tag is its kind.
+            kind = verdict.mark.kind
             tag, earlier = _shown(verdict.tag, kind), _shown(other, self.tags[other].kind)
             shows = "draws two curves" if kind == "scalar" else "shows both"
             verdict.say(
