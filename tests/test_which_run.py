@@ -201,6 +201,18 @@ def test_a_writer_beside_one_that_logs_waits_for_nothing(tmp_path):
     test.close()
 
 
+def test_an_earlier_writer_that_logs_again(tmp_path):
+    """What waits is written before what a closed writer logs when it is used again."""
+    first = series(tmp_path)
+    second = SafeSummaryWriter(tmp_path)
+    second.add_scalar("other", 0.5, 0)
+    with pytest.warns(SharedTagWarning):
+        first.add_scalar("other", 0.5, 1)
+    assert read_scalars(first.log_dir)["other"].steps.tolist() == [0, 1]
+    first.close()
+    second.close()
+
+
 def test_nothing_waits_for_long(tmp_path, monkeypatch):
     """After a minute, or ten thousand events, a writer that could not tell goes on with the run."""
     first = series(tmp_path)

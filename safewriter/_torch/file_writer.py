@@ -290,6 +290,9 @@ class RunFileWriter(FileWriter):
 
     def _has_to_wait(self, summary: Summary, step: int | None) -> bool:
         """Tell whether nothing tells yet which run is written; what can tell decides it."""
+        waiting = self._member.run.round
+        if waiting is not None and waiting is not self._member.round:
+            waiting.go_on()  # An earlier writer logs again: what waits comes before that.
         waits = undecided(self._member) is not None
         for value in summary.value:
             if _is_hparams(value):
