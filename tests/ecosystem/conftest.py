@@ -28,15 +28,13 @@ class Programs:
         """Run a program in `place`, a process for each of `starts`, and read what it left."""
         logs = place / "logs"
         logs.mkdir(parents=True)
-        script = HERE / "programs" / program
-        python_args: tuple[str, ...] = ()
+        text = (HERE / "programs" / program).read_text(encoding="utf-8")
         if mode == "patch":
-            patched = place / program
-            patch = "import safewriter; safewriter.patch()\n"
-            patched.write_text(patch + script.read_text(encoding="utf-8"), encoding="utf-8")
-            script = patched
-        elif mode == "run":
-            python_args = ("-m", "safewriter", "run")
+            text = "import safewriter; safewriter.patch()\n" + text
+        # Not where it lies: trackers look through the repository that a script is in.
+        script = place / program
+        script.write_text(text, encoding="utf-8")
+        python_args = ("-m", "safewriter", "run") if mode == "run" else ()
         for start in starts:
             run_python(
                 script,
@@ -46,8 +44,9 @@ class Programs:
                 env={
                     "PYTHONPATH": str(HERE / "spy"),
                     "ECOSYSTEM_WARNINGS": str(place / "warnings.txt"),
+                    "HOME": str(place),
                     "HF_HUB_OFFLINE": "1",
-                    "WANDB_MODE": "offline",
+                    **({"ECOSYSTEM_LATE": "1"} if mode == "late" else {}),
                     "CUDA_VISIBLE_DEVICES": "",
                 },
                 deadline=300,

@@ -63,16 +63,9 @@ class Outcome:
         )
 
     def steps(self, tag: str) -> list[list[int]]:
-        """Return the steps of a tag in each run that has it, the runs by their names."""
+        """Return the steps of a tag in each run that has it, the runs in the order of their start."""
         curves = (
             [step for name, step, _ in points if name == tag] for points in self.runs.values()
-        )
-        return [curve for curve in curves if curve]
-
-    def values(self, tag: str) -> list[list[object]]:
-        """Return the values of a tag in each run that has it, the runs by their names."""
-        curves = (
-            [value for name, _, value in points if name == tag] for points in self.runs.values()
         )
         return [curve for curve in curves if curve]
 
@@ -95,7 +88,8 @@ def _short(steps: list[int]) -> str:
 def outcome(directory: Path, warnings: Path) -> Outcome:
     """Read what is below `directory`, and the warnings that were written down in a file."""
     runs: dict[Path, list[Point]] = {}
-    for file in event_files(directory):
+    # By their names' times: a run may lie in another one's directory, and sort before it.
+    for file in sorted(event_files(directory), key=lambda file: file.name):
         points = runs.setdefault(file.parent, [])
         for event in read_events(file):
             points += _points(event, str(directory))

@@ -50,10 +50,11 @@ def test_resuming_in_the_process(check: Check) -> None:
     assert sorted(sum(ours.steps("train/loss"), [])) == [2, 4, 6, 8, 10, 12]
 
 
-def test_one_trainer_that_resumes(check: Check) -> None:
-    """The second train() goes on behind the first one's last step: one run."""
-    ours = check(PROGRAM, "same_trainer_resumes", names=[ONE], measured=MEASURED)
-    assert ours.steps("train/loss") == [[2, 4, 6, 8, 10, 12]]
+def test_one_trainer_that_resumes_with_other_arguments(check: Check) -> None:
+    """The second train() begins with another text of arguments, so it is a run of its own."""
+    names = [ONE, f"{ONE}/<start>"]
+    ours = check(PROGRAM, "same_trainer_resumes", names=names, measured=MEASURED)
+    assert ours.steps("train/loss") == [[2, 4], [6, 8, 10, 12]]
 
 
 def test_resuming_in_another_process(check: Check) -> None:

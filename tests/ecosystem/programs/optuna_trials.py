@@ -40,7 +40,10 @@ def config_first(trial):
 def forgotten(trial):
     """Never closed: collected when the next trial's takes its place."""
     lr = trial.suggest_float("lr", 0.1, 0.5)
-    return train(SummaryWriter(log_dir="optuna/study"), trial, lr)
+    writer = SummaryWriter(log_dir="optuna/study")
+    loss = train(writer, trial, lr)
+    writer.flush()  # torch's own would lose some
+    return loss
 
 
 def directory_each(trial):

@@ -32,8 +32,10 @@ def go_on():
 def evaluated():
     """eval/ and train/ tags are dumped in one go, sorted."""
     model = ppo()
+    environment = gymnasium.make("CartPole-v1", max_episode_steps=20)
+    environment.reset(seed=0)
     callback = EvalCallback(
-        gymnasium.make("CartPole-v1", max_episode_steps=20),
+        environment,
         eval_freq=32, n_eval_episodes=1, verbose=0, warn=False,
     )  # fmt: skip
     model.learn(256, log_interval=1, callback=callback)
