@@ -432,13 +432,15 @@ class TagLedger:
         assert location is not None
 
         def step_and_line(evaluation: _Evaluation) -> tuple[int, bool]:
-            # By the line of the logger of a framework, or of a loop over a dict, order is chance.
+            # By the line of the logger of a framework, or of a loop over a dict or over phases,
+            # order is chance; then that of the other lines of the loop is, too.
             earlier = evaluation.location
-            two_lines = earlier is not None and earlier[:2] != location[:2]
-            return self.tags[evaluation.tag].last, two_lines
+            one_line = earlier is None or earlier[:2] == location[:2]
+            return self.tags[evaluation.tag].last, one_line
 
         evaluation = max(earlier, key=step_and_line)
-        measured, two_lines = step_and_line(evaluation)
+        measured, one_line = step_and_line(evaluation)
+        two_lines = not one_line
         step = verdict.step or 0
         beginning = (
             f"evaluation tag {evaluation.tag!r} (step {measured}{_line(evaluation.location)}) "

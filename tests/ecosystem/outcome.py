@@ -63,7 +63,7 @@ class Outcome:
         )
 
     def steps(self, tag: str) -> list[list[int]]:
-        """Return the steps of a tag in each run that has it, the runs in the order of their start."""
+        """Return the steps of a tag in each run that has it, in the order of their start."""
         curves = (
             [step for name, step, _ in points if name == tag] for points in self.runs.values()
         )

@@ -44,7 +44,9 @@ def _assert_round_with_its_hparams(runs, tag: str) -> None:
     for points in runs:
         values = {round(value, 6) for name, _, value in points if name == tag}
         if values:
-            started = [dict(v[1]) for name, _, v in points if name == "_hparams_/session_start_info"]
+            started = [
+                dict(v[1]) for name, _, v in points if name == "_hparams_/session_start_info"
+            ]
             assert [s["lr"] for s in started] == [f"number_value: {lr}" for lr in values]
 
 
@@ -123,5 +125,5 @@ def test_cleanrl(check: Check) -> None:
 
 @pytest.mark.parametrize("writer", ["torch", "tensorboardX"])
 def test_ignite(check: Check, writer: str) -> None:
-    """ignite takes tensorboardX where it is installed, torch's writer elsewhere."""
+    """Ignite takes tensorboardX where it is installed, torch's writer elsewhere."""
     check("ignite_loop.py", writer, names=["ignite/<start>"])

@@ -45,7 +45,8 @@ def test_a_sweep_on_one_version(check: Check) -> None:
     assert ours.steps(LOSS) == [[1, 3, 5, 7, 9, 11]] * 3
     for points in ours.runs.values():
         (lr,) = {round(value, 6) for tag, _, value in points if tag == "lr_used"}  # type: ignore[call-overload]
-        started = [dict(value[1]) for tag, _, value in points if tag == "_hparams_/session_start_info"]  # type: ignore[index]
+        name = "_hparams_/session_start_info"
+        started = [dict(value[1]) for tag, _, value in points if tag == name]  # type: ignore[index]
         assert [values["lr"] for values in started] == [f"number_value: {lr}"]
 
 
@@ -76,7 +77,7 @@ def test_resuming_one_version_in_another_process(check: Check) -> None:
 
 
 def test_the_command_line(check: Check) -> None:
-    """jsonargparse finds the writer's options, and the logger's keep their meaning."""
+    """Jsonargparse finds the writer's options, and the logger's keep their meaning."""
     check("lightning_cli.py", names=["cli/lightning_logs/version_0"])
 
 

@@ -47,7 +47,8 @@ def test_a_second_trainer_is_a_run_of_its_own(check: Check) -> None:
 def test_resuming_in_the_process(check: Check) -> None:
     """What goes on from a checkpoint neither falls nor is lost."""
     ours = check(PROGRAM, "resume", names=None, measured=MEASURED)
-    assert sorted(sum(ours.steps("train/loss"), [])) == [2, 4, 6, 8, 10, 12]
+    steps = [step for run in ours.steps("train/loss") for step in run]
+    assert sorted(steps) == [2, 4, 6, 8, 10, 12]
 
 
 def test_one_trainer_that_resumes_with_other_arguments(check: Check) -> None:

@@ -45,9 +45,7 @@ for epoch in range(2):  # loop over the dataset multiple times
         optimizer.step()
         running_loss += loss.item()
         if i % 4 == 3:
-            writer.add_scalar(
-                "training loss", running_loss / 4, epoch * len(trainloader) + i
-            )
+            writer.add_scalar("training loss", running_loss / 4, epoch * len(trainloader) + i)
             running_loss = 0.0
 print("Finished Training")
 

@@ -24,9 +24,7 @@ for global_step in range(300):
         obs, _ = env.reset()
     if global_step % 50 == 0:
         writer.add_scalar("losses/td_loss", 1.0 / (global_step + 1), global_step)
-        writer.add_scalar(
-            "charts/SPS", int(global_step / (time.time() - start_time)), global_step
-        )
+        writer.add_scalar("charts/SPS", int(global_step / (time.time() - start_time)), global_step)
 for idx, episodic_return in enumerate([9.0, 10.0, 8.0]):
     writer.add_scalar("eval/episodic_return", episodic_return, idx)
 env.close()

@@ -51,7 +51,9 @@ with TensorboardLogger(log_dir="ignite") as logger:
     logger.attach(
         evaluator,
         OutputHandler(
-            "validation", metric_names=["loss"], global_step_transform=global_step_from_engine(trainer)
+            "validation",
+            metric_names=["loss"],
+            global_step_transform=global_step_from_engine(trainer),
         ),
         Events.EPOCH_COMPLETED,
     )
