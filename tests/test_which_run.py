@@ -357,6 +357,22 @@ def test_what_waits_survives_a_kill(tmp_path, tie):
         assert "new" in tags_on_disk(own / "new_a")
 
 
+def test_what_waits_never_leads_out_of_its_run(tmp_path):
+    """A file in the hidden folder with a hostile name, or a link, is neither read nor written down."""
+    first = series(tmp_path / "logs")
+    hidden = Path(first.log_dir) / ".safewriter"
+    events = event_files(first.log_dir)[0]
+    (tmp_path / "secret").write_bytes(Path(events).read_bytes())
+    for name in ("..%2F..%2Foutside", "%2Ftmp%2Foutside", "a%2F..%2F..%2Fb", "%00"):
+        (hidden / f"waiting-0.{name}").write_bytes(Path(events).read_bytes())
+    (hidden / "waiting-1").symlink_to(tmp_path / "secret")
+    before = {path for path in tmp_path.rglob("*") if path.is_dir()}
+    with SafeSummaryWriter(first.log_dir, unique=False, resume=True) as again:
+        again.add_scalar("loss", 0.5, 5)
+    assert {path for path in tmp_path.rglob("*") if path.is_dir()} == before
+    assert read_scalars(first.log_dir)["loss"].steps.tolist() == [*range(6)]
+
+
 def test_threads_of_one_round_lose_nothing(tmp_path):
     """Eight writers of a new round log in threads while one of them decides: all is in its run."""
     series(tmp_path)

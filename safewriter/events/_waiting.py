@@ -21,9 +21,13 @@ def waiting_files(directory: str) -> list[tuple[str, str]]:
         names = sorted(name for name in os.listdir(hidden) if name.startswith(PREFIX))
     except OSError:
         return []
-    paths = [os.path.join(hidden, name) for name in names]
-    return [
-        (urllib.parse.unquote(os.path.basename(path).partition(".")[2]), path)
-        for path in paths
-        if os.path.isfile(path) and not os.path.islink(path)
-    ]
+    found = []
+    for name in names:
+        subdir, path = urllib.parse.unquote(name.partition(".")[2]), os.path.join(hidden, name)
+        # Others may be able to write there: neither a link, nor a name that leads out of the run.
+        is_below = (
+            not os.path.isabs(subdir) and ".." not in subdir.split("/") and "\0" not in subdir
+        )
+        if is_below and os.path.isfile(path) and not os.path.islink(path):
+            found.append((subdir, path))
+    return found
