@@ -358,7 +358,7 @@ def test_what_waits_survives_a_kill(tmp_path, tie):
 
 
 def test_what_waits_never_leads_out_of_its_run(tmp_path):
-    """A file in the hidden folder with a hostile name, or a link, is neither read nor written down."""
+    """A hostile name or a link in the hidden folder is neither read nor written down."""
     first = series(tmp_path / "logs")
     hidden = Path(first.log_dir) / ".safewriter"
     events = event_files(first.log_dir)[0]
