@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from safewriter._disk import backlog, open_files
+from safewriter._disk.directories import make_directories
 from safewriter._disk.file_names import OPEN_FLAGS, create_event_file, timestamp_of
 from safewriter._disk.marks import Mark, Move
 from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored, identity
@@ -431,7 +432,7 @@ class EventFile:
             open_files.opened(self)
 
     def _create(self, turn: int) -> None:
-        os.makedirs(self.directory, exist_ok=True)
+        make_directories(self.directory)
         header = version_record()
         fresh = Descriptor()
         path, kept = None, False

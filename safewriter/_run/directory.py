@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from safewriter._disk.directories import make_directories
 from safewriter._errors import (
     ArgumentTypeError,
     RelativePathWarning,
@@ -305,5 +306,5 @@ def make(path: str) -> str:
     """Make `path` with its parents; it may exist. Raises :class:`RunDirectoryError`."""
     check_name(path)
     with explained(path):
-        os.makedirs(path, exist_ok=True)
+        make_directories(path)
     return path

@@ -100,14 +100,16 @@ class Round:
                 return False  # Nothing would decide it any more.
             self._until = self._until or now + _MOST_SECONDS
             self._count += 1
+            # First of all: whatever comes in between, the file is closed in the end.
+            self._writers[subdir] = writer
+            self.entries.setdefault(subdir, [])
             try:
                 self._note(subdir, frame(payload))
             except OSError as error:
                 if error.errno is None:
                     raise  # by a signal handler
                 return False  # A disk that refuses is the event file's to deal with.
-            self._writers[subdir] = writer
-            self.entries.setdefault(subdir, []).append(payload)
+            self.entries[subdir].append(payload)
         if self.decided:
             self.write_down()  # By a signal handler just now.
         return True
@@ -142,7 +144,7 @@ class Round:
 
     def leave(self, member: Member) -> None:
         """A writer leaves: if anything waits, the round goes on with the run."""
-        if self.process is this_process() and (self.decided or any(self.entries.values())):
+        if self.process is this_process() and (self.decided or self._writers):
             self.go_on()
         with _lifecycle.state_lock:
             self.members.pop(member, None)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from safewriter import _lifecycle
+from safewriter._disk.directories import make_directories
 from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
 from safewriter._errors import (
     EmptyRunWarning,
@@ -225,7 +226,7 @@ class Run:
                     self._go_to(claim_name(self._directory))
                     self._claims = False
                 with explained(self._directory):
-                    os.makedirs(self._directory, exist_ok=True)
+                    make_directories(self._directory)
                     # Before it is locked: whoever asks again finds this run, no lock of its own.
                     known[real(self._directory)] = self
                     notices += self._lock.acquire()
@@ -436,7 +437,7 @@ class Run:
     def _renew(self) -> list[Notice]:
         if not self.is_open or self._lock.is_there():
             return []
-        os.makedirs(self._directory, exist_ok=True)
+        make_directories(self._directory)
         return self._lock.renew()
 
 

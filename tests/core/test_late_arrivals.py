@@ -12,6 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from safewriter import SafeSummaryWriter
 from safewriter._disk import event_file, open_files
+from safewriter._disk.directories import make_directories
 from safewriter._ledger.ledger import TagLedger, TagState, Verdict
 from safewriter._run import registry
 from safewriter._run.run import Member
@@ -131,3 +132,20 @@ def test_a_handler_whose_own_write_was_interrupted(tmp_path, monkeypatch, method
     file.close(1)
     steps = [event.step for path in tmp_path.rglob("*tfevents*") for event in read_events(path)]
     assert steps.count(7) == 1
+
+
+def test_a_handler_that_times_out_while_a_directory_is_looked_at(tmp_path, monkeypatch):
+    """Its TimeoutError is not taken for a file that is in the way."""
+
+    def times_out(*_: Any, **__: Any) -> Any:
+        raise TimeoutError("by a signal handler")
+
+    monkeypatch.setattr(os, "stat", times_out)
+    with pytest.raises(TimeoutError):
+        make_directories(str(tmp_path))
+    monkeypatch.undo()
+    make_directories(str(tmp_path / "a" / "b"))
+    make_directories(str(tmp_path / "a" / "b"))
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        make_directories(str(tmp_path / "file"))
