@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import safewriter
-from tests.support import event_files, read_events
-
-pytest_plugins = ["tests.programs.fixtures"]
+from tests.programs.warm import WarmPython
+from tests.support import event_files, read_events, spawn_python
 
 TUTORIALS = sorted((Path(__file__).parent / "tutorials").glob("*.py"))
 WARNINGS = [name for name in safewriter.__all__ if name.endswith("Warning")]
+# What an optimizer imports when it is first used takes longer than a tutorial.
+SLOW = ["torch._dynamo", "matplotlib.pyplot"]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """Starts scripts whose slow imports are done."""
+    directory = tmp_path_factory.mktemp("warm")
+    launcher = Path(__file__).parent / "programs" / "launcher.py"
+    with spawn_python(launcher, cwd=directory, args=SLOW) as process:
+        yield WarmPython(process, directory)
 
 
 def _logged(logs: Path) -> Counter[tuple[str, int, str]]:

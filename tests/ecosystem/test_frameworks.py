@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.ecosystem.conftest import Check
+from tests.ecosystem.outcome import Outcome
 
 
 def test_accelerate_with_two_trackers(check: Check) -> None:
@@ -16,6 +17,7 @@ def test_accelerate_with_two_trackers(check: Check) -> None:
         "two_trackers",
         names=[
             "out/logs/example/<start>",
+            "out/logs/example/<start>/<seconds>",  # torch's place for hyperparameters
             "out/logs/example/<start>/losses_a",
             "out/logs/example/<start>/losses_b",
         ],
@@ -24,7 +26,7 @@ def test_accelerate_with_two_trackers(check: Check) -> None:
 
 def test_accelerate_with_two_tensorboards(check: Check) -> None:
     """Two directories, the same in both."""
-    series = ("", "/losses_a", "/losses_b")
+    series = ("", "/<seconds>", "/losses_a", "/losses_b")
     ours = check(
         "accelerate_trackers.py",
         "two_tensorboards",
@@ -37,17 +39,21 @@ def test_accelerate_in_a_sweep(check: Check) -> None:
     """Each round's configuration is with its curve, though the configuration comes first."""
     ours = check("accelerate_trackers.py", "sweep", names=None)
     assert ours.steps("train_loss") == [list(range(6))] * 3
-    _assert_round_with_its_hparams(ours.runs.values(), "lr")
+    _assert_each_curve_is_with_its_hparams(ours)
 
 
-def _assert_round_with_its_hparams(runs, tag: str) -> None:
-    for points in runs:
-        values = {round(value, 6) for name, _, value in points if name == tag}
-        if values:
-            started = [
-                dict(v[1]) for name, _, v in points if name == "_hparams_/session_start_info"
-            ]
-            assert [s["lr"] for s in started] == [f"number_value: {lr}" for lr in values]
+def _assert_each_curve_is_with_its_hparams(ours: Outcome) -> None:
+    for run, points in ours.runs.items():
+        rates = {round(float(str(value)), 6) for tag, _, value in points if tag == "lr"}
+        started = [
+            value
+            for below, others in ours.runs.items()
+            if below.is_relative_to(run)
+            for tag, _, value in others
+            if tag == "_hparams_/session_start_info"
+        ]
+        if rates:
+            assert started == [("hparams", (("lr", f"number_value: {lr}"),)) for lr in rates]
 
 
 @pytest.mark.parametrize(

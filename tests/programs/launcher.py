@@ -2,12 +2,13 @@
 
 Each line of standard input is a request in JSON, answered by one line. A started script runs in a
 process group of its own, as ``__main__``, and ends as any program does: the child falls off the end
-of this file. Ends when its standard input does.
+of this file. Ends when its standard input does. The arguments name further modules to import first.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -47,6 +48,9 @@ def become(request: dict[str, Any]) -> None:
     os.environ.update(request["env"])
     sys.argv = [request["script"], *request["args"]]
 
+
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 
 # A child that ends would look through all of torch's objects, and copy their pages to do so.
 gc.collect()

@@ -94,7 +94,9 @@ class Mlflow:
 
     def received(self):
         import mlflow
+        from mlflow.utils.autologging_utils.metrics_queue import flush_metrics_queue
 
+        flush_metrics_queue()
         mlflow.end_run()
         client = mlflow.MlflowClient()
         data = client.get_run(self.run.info.run_id).data
@@ -107,6 +109,8 @@ class Mlflow:
 
 class Clearml:
     def hook(self):
+        # Else a thread of clearml's hooks the writer at some moment.
+        import torch.utils.tensorboard  # noqa: F401
         from clearml import Task
 
         Task.set_offline(True)
