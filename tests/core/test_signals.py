@@ -33,14 +33,14 @@ def test_a_handler_at_some_places(warm, tmp_path, scene, handler):
     """All that is acknowledged is on disk at once, and the writer works, closes and leaves nothing,
     also when a handler logs, or raises KeyboardInterrupt, in the middle of the call.
     """
-    assert_unharmed(warm, tmp_path, scene, handler, "once", 30)
+    assert_unharmed(warm, tmp_path, scene, handler, "once", 20)
 
 
 @pytest.mark.parametrize("handler", sorted({*HANDLERS} - {"logs", "raises"}))
 @pytest.mark.parametrize("scene", ["scalar_after_a_second", "close"])
 def test_another_handler_at_some_places(warm, tmp_path, scene, handler):
     """The same for handlers that log through another writer, flush, close, or log and raise."""
-    assert_unharmed(warm, tmp_path, scene, handler, "once", 30)
+    assert_unharmed(warm, tmp_path, scene, handler, "once", 20)
 
 
 def test_no_event_is_written_twice(warm, tmp_path):
@@ -54,13 +54,13 @@ def test_no_event_is_written_twice(warm, tmp_path):
 )
 def test_two_handlers_in_one_call(warm, tmp_path, scene, how):
     """Two handlers that log, one after the other or one within the other, lose nothing either."""
-    assert_unharmed(warm, tmp_path, scene, "logs", how, 60)
+    assert_unharmed(warm, tmp_path, scene, "logs", how, 40)
 
 
 @pytest.mark.parametrize("scene", ["series_with_few_descriptors", "first_series", "construct"])
 def test_a_handler_while_another_thread_opens_a_file(warm, tmp_path, scene):
     """A handler logs to a file that another thread is opening or writing: nobody waits for ever."""
-    assert_unharmed(warm, tmp_path, scene, "logs_while_a_thread_does", "once", 30)
+    assert_unharmed(warm, tmp_path, scene, "logs_while_a_thread_does", "once", 20)
 
 
 FEW_DESCRIPTORS = """
