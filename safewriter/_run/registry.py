@@ -90,7 +90,7 @@ def join(request: RunRequest, member: Member) -> None:
         part = run.prepare("", generation, strict=True)
         with explained(run.directory):
             part.file.open(generation)
-        if run.used and not joined:
+        if run.place.is_local and not joined:
             write_down_leftovers(run, generation)
         if run.place.is_local:
             logger.info("run %s: %s", "joined" if joined else "started", run.directory)
