@@ -88,13 +88,17 @@ def _short(steps: list[int]) -> str:
 def outcome(directory: Path, warnings: Path) -> Outcome:
     """Read what is below `directory`, and the warnings that were written down in a file."""
     runs: dict[Path, list[Point]] = {}
-    # By their names' times: a run may lie in another one's directory, and sort before it.
-    for file in sorted(event_files(directory), key=lambda file: file.name):
+    started = [(events[0].wall_time, file, events) for file, events in _files(directory)]
+    for _, file, events in sorted(started, key=lambda item: item[:2]):
         points = runs.setdefault(file.parent, [])
-        for event in read_events(file):
+        for event in events:
             points += _points(event, str(directory))
     warned = warnings.read_text(encoding="utf-8").splitlines() if warnings.exists() else []
     return Outcome(directory, runs, warned)
+
+
+def _files(directory: Path) -> Iterable[tuple[Path, list[Event]]]:
+    return ((file, read_events(file)) for file in event_files(directory))
 
 
 def _points(event: Event, directory: str) -> Iterable[Point]:

@@ -89,7 +89,7 @@ class Mlflow:
         import mlflow.pytorch
 
         mlflow.set_tracking_uri("file:./mlruns")
-        mlflow.pytorch.autolog()
+        mlflow.pytorch.autolog(log_every_n_step=1)
         self.run = mlflow.start_run()
 
     def received(self):
