@@ -282,8 +282,9 @@ class TagLedger:
             return step < state.last
         if kind == "tensor:text":
             return None if state.content in (None, content) else True
-        # A missing step goes on, and so does a curve; a single point may be how a round begins.
-        return False if step is None or state.is_series else None
+        # A curve goes on, also without a step; a single point may be how a round begins, such as
+        # Lightning's hp_metric.
+        return False if state.is_series else None
 
     def holds_anything(self) -> bool:
         """Tell whether anything was logged."""
