@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ class Programs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._number = itertools.count()
         self._stock: dict[tuple[object, ...], Outcome] = {}
 
     def start(
@@ -58,7 +60,7 @@ class Programs:
         """Return what the program does with torch's own writer."""
         key = (program, *args, "then", *starts)
         if key not in self._stock:
-            place = self._directory / str(len(self._stock))
+            place = self._directory / str(next(self._number))
             self._stock[key] = self.start(place, "stock", program, args, starts)
         return self._stock[key]
 

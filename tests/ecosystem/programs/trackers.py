@@ -109,6 +109,10 @@ class Mlflow:
 
 class Clearml:
     def hook(self):
+        # Its reporting process is lost now and then, also with torch's writer, and close() hangs.
+        with open("clearml.conf", "w", encoding="utf-8") as file:
+            file.write("sdk.development.report_use_subprocess: false\n")
+        os.environ["CLEARML_CONFIG_FILE"] = os.path.abspath("clearml.conf")
         # Else a thread of clearml's hooks the writer at some moment.
         import torch.utils.tensorboard  # noqa: F401
         from clearml import Task
