@@ -201,6 +201,22 @@ def test_a_writer_beside_one_that_logs_waits_for_nothing(tmp_path):
     test.close()
 
 
+def test_a_curve_that_waits_while_the_file_of_the_earlier_round_is_open(tmp_path):
+    """The writer's name is bound again, so the run is never closed: all points of a new tag wait,
+    and go to the run of their round.
+    """
+    writer = SafeSummaryWriter(tmp_path)
+    log(writer, range(5))
+    first = repr(writer).split("'")[1]
+    writer = SafeSummaryWriter(tmp_path)
+    log(writer, range(5), "warmup")
+    assert "warmup" not in tags_on_disk(first)
+    log(writer, range(3), value=1.5)
+    writer.close()
+    assert "warmup" not in tags_on_disk(first)
+    assert read_scalars(writer.log_dir)["warmup"].steps.tolist() == [*range(5)]
+
+
 def test_an_earlier_writer_that_logs_again(tmp_path):
     """What waits is written before what a closed writer logs when it is used again."""
     first = series(tmp_path)

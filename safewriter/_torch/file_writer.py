@@ -173,7 +173,8 @@ class RunFileWriter(FileWriter):
             raise too_large(summary) from None
         finally:
             _inside.passing = before
-        self._make_fast_path(summary, verdicts)
+        if not waits:  # What waits is judged by a ledger of its own, and may go to another file.
+            self._make_fast_path(summary, verdicts)
 
     def write(self, event: Event) -> None:
         """Write an event that comes from torch's code, through whatever hook."""
