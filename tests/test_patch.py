@@ -232,7 +232,7 @@ def test_errors_are_those_of_the_safe_writer(tmp_path, monkeypatch):
         SummaryWriter(str(tmp_path / "file"))
     with pytest.raises(TypeError, match="uniqe"):
         SummaryWriter(str(tmp_path / "logs"), uniqe=True)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="ranks"):
+    with pytest.raises(ValueError, match="ranks"):  # an argument of ours, not in torch's stub
         SummaryWriter(str(tmp_path / "logs"), ranks="none")  # type: ignore[call-arg]
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")

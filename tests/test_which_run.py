@@ -109,7 +109,7 @@ def test_what_begins_a_new_run(tmp_path, how):
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
 
 
-@pytest.mark.filterwarnings("ignore::safewriter.MissingStepWarning")
+@pytest.mark.filterwarnings("ignore::safewriter.MissingStepWarning")  # one of them gives no step
 @pytest.mark.parametrize("how", SAME)
 def test_what_goes_on_with_the_run(tmp_path, how):
     """A step above the last one, or none, decides at once, and what waited is in the run."""
@@ -124,8 +124,6 @@ def test_what_goes_on_with_the_run(tmp_path, how):
     assert second.log_dir == first.log_dir
 
 
-@pytest.mark.filterwarnings("ignore::safewriter.StepOrderWarning")
-@pytest.mark.filterwarnings("ignore::safewriter.MissingStepWarning")
 @pytest.mark.parametrize("end", ["close", "drop"])
 @pytest.mark.parametrize("how", WAITS)
 def test_what_cannot_tell_waits(tmp_path, how, end):
@@ -453,8 +451,6 @@ _ROUNDS = st.lists(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rounds=_ROUNDS)
-@pytest.mark.filterwarnings("ignore::safewriter.StepOrderWarning")
-@pytest.mark.filterwarnings("ignore::safewriter.MissingStepWarning")
 def test_every_event_of_a_round_is_in_its_run(tmp_path, rounds):
     """Whatever a round begins with, all of it is in one run, which has nothing of another round,
     and log_dir is true once it was read.

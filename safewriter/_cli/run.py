@@ -90,18 +90,18 @@ def run_program(options: argparse.Namespace) -> int:
 
 
 def _execute(program: str, is_module: bool) -> None:
-    # After runpy's run_module, the exit handlers would have no __main__ any more.
     if is_module:
-        sys.path[0] = os.getcwd()
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        runpy._run_module_as_main(program)  # type: ignore[attr-defined]
+        top, name = os.getcwd(), program
     elif pkgutil.get_importer(program) is not None:  # a directory or a zip file
-        sys.path[0] = os.path.abspath(program)
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
+        top, name = os.path.abspath(program), "__main__"
     else:
         sys.path[0] = os.path.dirname(os.path.realpath(program))
         _run_script(program)
+        return
+    sys.path[0] = top
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    # What `python -m` does: after runpy's run_module, the exit handlers would have no __main__.
+    runpy._run_module_as_main(name, alter_argv=is_module)  # type: ignore[attr-defined]  # private
 
 
 def _run_script(path: str) -> None:
@@ -133,7 +133,7 @@ def _as_under_python() -> Iterator[None]:
     except SystemExit as error:
         _lifecycle.ends_with(error)
         raise
-    except BaseException:
+    except BaseException:  # also Ctrl-C: raised again below
         # The interpreter adds the frames that it passes on the way out, this one among them. So
         # they are taken off when it has arrived, for whatever hook the program has installed.
         hook = sys.excepthook

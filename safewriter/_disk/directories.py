@@ -25,8 +25,6 @@ def make_directories(path: str) -> None:
 def _make(path: str) -> None:
     try:
         os.mkdir(path)
-    except FileNotFoundError:
-        raise
     except OSError as error:
         # Of a directory that exists, some systems say first that it may not be made there.
         if error.errno is None or not _is_directory(path):

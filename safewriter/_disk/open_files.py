@@ -126,10 +126,9 @@ class Descriptor:
                 return
             except AttributeError:  # It was not made to its end.
                 return
-            except BaseException as error:
+            except BaseException as error:  # a signal handler's: none of it may leave a file open
                 if isinstance(error, OSError) and error.errno is not None:
                     return
-                # A signal handler raised. Nobody could be told here, and nothing may stay open.
 
 
 def _is(number: int, known: _Identity | None) -> bool:

@@ -261,7 +261,7 @@ class TagLedger:
             and known.logger is not EARLIER
             and not known.takes_quietly(step, value, content)
         ):
-            self._judge_step(verdict, step, known)
+            self._judge_step(verdict, step, known, known.last)
         if value is not None and not math.isfinite(value) and not warned & _VALUE_WARNED:
             verdict.say(InvisibleValueWarning, _not_finite(tag, step, value), _VALUE_WARNED)
         if double and not warned & _DOUBLE_WARNED:
@@ -317,8 +317,12 @@ class TagLedger:
         state, step, before = verdict.mark, verdict.step or 0, verdict.before
         if state is None or before == verdict.last or step > before:
             return []
-        late = Verdict(verdict.tag, step, state, verdict.value)
-        self._judge_step(late, step, state, before)
+        return self._late(verdict.tag, step, state, before)
+
+    def _late(self, tag: str, step: int, state: TagState, last: int) -> list[Notice]:
+        """Note, and return, what is to be told of a step that is in the file behind `last`."""
+        late = Verdict(tag, step, state, None)
+        self._judge_step(late, step, state, last)
         _note(state, late.flags)
         return late.notices
 
@@ -351,10 +355,7 @@ class TagLedger:
                 continue
             same = known.takes_quietly(state.first, state.value, state.content)
             if known.kind == state.kind and state.first <= known.last and not same:
-                verdict = Verdict(tag, state.first, known, state.value)
-                self._judge_step(verdict, state.first, known)
-                notices += verdict.notices
-                _note(known, verdict.flags)
+                notices += self._late(tag, state.first, known, known.last)
             known.warned |= state.warned
             known.falls += state.falls
             known.last, known.value = state.last, state.value
@@ -393,10 +394,7 @@ class TagLedger:
                 f"surrounding space. TensorBoard {shows}. Use one spelling.",
             )
 
-    def _judge_step(
-        self, verdict: Verdict, step: int, state: TagState, last: int | None = None
-    ) -> None:
-        last = state.last if last is None else last
+    def _judge_step(self, verdict: Verdict, step: int, state: TagState, last: int) -> None:
         if step == last:
             if not state.warned & _TWICE_WARNED:
                 verdict.say(StepOrderWarning, _twice(verdict.tag, state.kind, step), _TWICE_WARNED)
@@ -441,7 +439,6 @@ class TagLedger:
 
         evaluation = max(earlier, key=step_and_line)
         measured, one_line = step_and_line(evaluation)
-        two_lines = not one_line
         step = verdict.step or 0
         beginning = (
             f"evaluation tag {evaluation.tag!r} (step {measured}{_line(evaluation.location)}) "
@@ -455,14 +452,14 @@ class TagLedger:
                 "training first, or give the evaluation the step of the weights that it measured, "
                 "counted as training counts its steps.",
             )
-        elif measured == step and two_lines:
+        elif measured == step and not one_line:
             verdict.say(
                 TagOrderWarning,
                 f"{beginning}so the evaluation looks like that of the weights which training has "
                 f"reached at step {step}. Log training first if it is, else give the evaluation "
                 "the step of the weights that it measured.",
             )
-        elif measured == 0 < step and two_lines:
+        elif measured == 0 < step and not one_line:
             verdict.say(
                 BaselineWarning,
                 f"{beginning}and step 0 is before all training: right for a baseline of the "

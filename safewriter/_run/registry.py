@@ -58,14 +58,13 @@ def join(request: RunRequest, member: Member) -> None:
     _lifecycle.catch_up()
     taken: set[str] = set()
     notices: list[Notice] = []
-
     joined = False
 
     def attempt() -> None:
         nonlocal joined
         run = _running(request)
+        joined = run is not None
         if run is not None:
-            joined = True
             _enter(run, member, notices)
             if request.unique and not request.resume and request.join is None:
                 _make_one_of_the_round(run, member)
@@ -90,9 +89,9 @@ def join(request: RunRequest, member: Member) -> None:
         part = run.prepare("", generation, strict=True)
         with explained(run.directory):
             part.file.open(generation)
-        if run.place.is_local and not joined:
-            write_down_leftovers(run, generation)
         if run.place.is_local:
+            if not joined:
+                write_down_leftovers(run, generation)
             logger.info("run %s: %s", "joined" if joined else "started", run.directory)
         if not joined:
             _lifecycle.close_if_exited(run)

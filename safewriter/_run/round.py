@@ -26,8 +26,8 @@ from safewriter._run.directory import claim
 from safewriter._run.process import this_process
 from safewriter._run.record import HIDDEN, NO_LINKS, hidden_folder
 from safewriter._tfrecord import frame
-from safewriter.events import _records as records
-from safewriter.events import event_files
+from safewriter.events import event_files, read_records
+from safewriter.events._records import parse
 from safewriter.events._waiting import waiting_files, waiting_name
 
 if TYPE_CHECKING:
@@ -223,14 +223,12 @@ def _not_written(directory: str, path: str) -> tuple[list[bytes], bool]:
 
 
 def _payloads(path: str) -> Iterator[bytes]:
-    with records.EventFile(path) as file:
-        for _, data in file.pieces():
-            if not isinstance(data, records.Record):
-                yield bytes(data)
+    """Yield what is intact in a file, also behind a fault."""
+    return (record.data for record in read_records(path) if record.data)
 
 
 def _points(payload: bytes) -> Iterator[tuple[str, tuple[int, bytes]]]:
-    event = records.parse(payload)
+    event = parse(payload)
     if event is not None:
         for value in event.summary.value:
             yield value.tag, (event.step, value.SerializeToString())

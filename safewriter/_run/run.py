@@ -117,10 +117,11 @@ class Member:
 
     def leave(self) -> None:
         """Take no further part; the last one to leave closes the run."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._leave)
+        try:
             if self.round is not None:
-                stack.callback(self.round.leave, self)
+                self.round.leave(self)
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         with _lifecycle.state_lock:
@@ -399,16 +400,14 @@ class Run:
 
     def close_at_exit(self, ending: Ending) -> None:
         """Close the run with all its members, because the process ends."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._close_at_exit, ending)
+        try:
             if self.round is not None:
-                stack.callback(self.round.go_on)
-
-    def _close_at_exit(self, ending: Ending) -> None:
-        with _lifecycle.state_lock:
-            if self.phase in (Phase.OPENING, Phase.OPEN):
-                self._mark_closing(ending)
-        self.finish_closing(look=False)
+                self.round.go_on()
+        finally:
+            with _lifecycle.state_lock:
+                if self.phase in (Phase.OPENING, Phase.OPEN):
+                    self._mark_closing(ending)
+            self.finish_closing(look=False)
 
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's lock."""

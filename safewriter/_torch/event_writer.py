@@ -9,10 +9,11 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from safewriter._errors import ArgumentTypeError, ArgumentValueError
+from safewriter._tfrecord import MAX_LENGTH
 from safewriter._torch import hooks
 
-#: Protobuf cannot parse a message of 2 GiB or more, so no reader could read it back.
-MAX_EVENT_BYTES = 2**31 - 1
+#: No reader could read back more.
+MAX_EVENT_BYTES = MAX_LENGTH
 
 
 class Sink(Protocol):

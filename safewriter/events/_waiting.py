@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import urllib.parse
 
-#: What the names of such files begin with, in ``.safewriter`` of a run.
-PREFIX = "waiting-"
+from safewriter._run.record import HIDDEN
+
+# What the names of such files begin with.
+_PREFIX = "waiting-"
 
 
 def waiting_name(token: str, subdir: str) -> str:
     """Return the name for a token, and a directory below the run, ``""`` for the run itself."""
-    return PREFIX + token + ("." + urllib.parse.quote(subdir, "") if subdir else "")
+    return _PREFIX + token + ("." + urllib.parse.quote(subdir, "") if subdir else "")
 
 
 def waiting_files(directory: str) -> list[tuple[str, str]]:
     """Return the files of a run with events that wait: the directory they go to, and the path."""
-    hidden = os.path.join(directory, ".safewriter")
+    hidden = os.path.join(directory, HIDDEN)
     try:
-        names = sorted(name for name in os.listdir(hidden) if name.startswith(PREFIX))
+        names = sorted(name for name in os.listdir(hidden) if name.startswith(_PREFIX))
     except OSError:
         return []
     found = []

@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,8 @@ def main(call: str, most: str) -> None:
     counting.run(lambda: CALLS[call](writer))
     for (place,) in some(counting.places, int(most)):
         directory = Path(f"killed at {place}").absolute()
-        in_a_child(lambda: die_at(directory, call, place))  # noqa: B023
-        in_a_child(lambda: resume_all(directory))  # noqa: B023
+        in_a_child(partial(die_at, directory, call, place))
+        in_a_child(partial(resume_all, directory))
         for problem in problems(directory):
             print(f"{place}: {problem}")
     print(len(some(counting.places, int(most))))

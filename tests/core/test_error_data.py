@@ -194,6 +194,7 @@ def summary() -> Summary:
 
 Call = Callable[[SafeSummaryWriter], object]
 
+# Of wrong types on purpose.
 WRONG_CALLS: list[tuple[str, type[ArgumentError], Call]] = [
     ("global_step", ArgumentValueError, lambda writer: writer.add_scalar("a", 1.0, 2**63)),
     ("global_step", ArgumentValueError, lambda writer: writer.add_text("a", "x", "two")),  # type: ignore[arg-type]
@@ -278,6 +279,7 @@ def test_a_refused_patch_patches_nothing(tmp_path):
 
 def test_good_values_are_taken(tmp_path):
     """What torch takes is taken: numbers of any kind, comments that are no text."""
+    # Other types than the signature's, on purpose.
     writer = SafeSummaryWriter(tmp_path, 0.1, 3.0, 1.0, 31536000.5, unique=0)  # type: ignore[arg-type]
     writer.add_scalar("loss", 0.5, 3)
     writer.close()

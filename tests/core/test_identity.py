@@ -179,7 +179,7 @@ def test_hparams_in_the_run_itself(unnamed):
     assert steps(unnamed.log_dir) == [1, 2]
 
 
-@pytest.mark.filterwarnings("ignore::safewriter.SharedTagWarning")
+@pytest.mark.filterwarnings("ignore::safewriter.SharedTagWarning")  # deserved, and not the subject
 @pytest.mark.parametrize("arguments", [{}, {"unique": False}, {"purge_step": 2}, {"resume": True}])
 def test_another_writer_on_the_run_of_an_unnamed_one(unnamed, arguments):
     """A writer on w.log_dir shares the run of w, though w had no log_dir."""

@@ -47,7 +47,7 @@ def test_a_series_that_is_made_while_its_run_is_closed(tmp_path, monkeypatch, ti
     assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
 
 
-@pytest.mark.filterwarnings("ignore::safewriter.EmptyRunWarning")
+@pytest.mark.filterwarnings("ignore::safewriter.EmptyRunWarning")  # closed before its first event
 @pytest.mark.parametrize("times", range(1, 7))
 def test_a_writer_that_moves_while_it_is_closed(tmp_path, monkeypatch, times):
     """The same for a writer whose steps start over, which moves it to a run that is new."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -14,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tests.support import event_files, read_events
 
 #: Tag, step and value of one thing that was logged; the kind stands for what has no plain value.
-Point = tuple[str, int, object]
+Point = tuple[str, int, Any]
 
 #: What in a path says when the program was started.
 _TIMES = (

@@ -44,9 +44,9 @@ def test_a_sweep_on_one_version(check: Check) -> None:
     ours = check(PROGRAM, "sweep", names=None)
     assert ours.steps(LOSS) == [[1, 3, 5, 7, 9, 11]] * 3
     for points in ours.runs.values():
-        (lr,) = {round(value, 6) for tag, _, value in points if tag == "lr_used"}  # type: ignore[call-overload]
+        (lr,) = {round(value, 6) for tag, _, value in points if tag == "lr_used"}
         name = "_hparams_/session_start_info"
-        started = [dict(value[1]) for tag, _, value in points if tag == name]  # type: ignore[index]
+        started = [dict(value[1]) for tag, _, value in points if tag == name]
         assert [values["lr"] for values in started] == [f"number_value: {lr}"]
 
 

@@ -114,7 +114,7 @@ class Clearml:
             file.write("sdk.development.report_use_subprocess: false\n")
         os.environ["CLEARML_CONFIG_FILE"] = os.path.abspath("clearml.conf")
         # Else a thread of clearml's hooks the writer at some moment.
-        import torch.utils.tensorboard  # noqa: F401
+        import torch.utils.tensorboard  # noqa: F401  # for what it makes clearml do
         from clearml import Task
 
         Task.set_offline(True)
