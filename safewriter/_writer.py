@@ -258,7 +258,10 @@ class SafeSummaryWriter(SummaryWriter):
                 return
         with valid_text:
             super().add_scalar(
-                tag, scalar_value, global_step, walltime, new_style, double_precision
+                tag,
+                scalar_value,
+                global_step,
+                **_given(walltime=walltime, new_style=new_style, double_precision=double_precision),
             )
 
     def add_scalars(
@@ -280,7 +283,9 @@ class SafeSummaryWriter(SummaryWriter):
         if hooks.hooked("add_scalars"):
             with self._all_writers_stay(), valid_text:
                 self._series_writers(main_tag, tag_scalar_dict)
-                super().add_scalars(main_tag, tag_scalar_dict, global_step, walltime)
+                super().add_scalars(
+                    main_tag, tag_scalar_dict, global_step, **_given(walltime=walltime)
+                )
             return
         remaining: Mapping[str, Any] = tag_scalar_dict
         if walltime is None:
@@ -356,7 +361,9 @@ class SafeSummaryWriter(SummaryWriter):
         if default and not hooks.hooked("add_histogram"):
             summary = summaries.histogram(tag, values, hooks.default_bins(self))
         if summary is None:
-            super().add_histogram(tag, values, global_step, bins, walltime, max_bins)
+            super().add_histogram(
+                tag, values, global_step, **_given(bins=bins, walltime=walltime, max_bins=max_bins)
+            )
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
@@ -378,7 +385,9 @@ class SafeSummaryWriter(SummaryWriter):
         if not hooks.hooked("add_image"):
             summary = summaries.image(tag, img_tensor, dataformats)
         if summary is None:
-            super().add_image(tag, img_tensor, global_step, walltime, dataformats)
+            super().add_image(
+                tag, img_tensor, global_step, **_given(walltime=walltime, dataformats=dataformats)
+            )
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
@@ -396,7 +405,9 @@ class SafeSummaryWriter(SummaryWriter):
         if not hooks.hooked("add_images"):
             summary = summaries.image(tag, img_tensor, dataformats)
         if summary is None:
-            super().add_images(tag, img_tensor, global_step, walltime, dataformats)
+            super().add_images(
+                tag, img_tensor, global_step, **_given(walltime=walltime, dataformats=dataformats)
+            )
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
@@ -411,7 +422,7 @@ class SafeSummaryWriter(SummaryWriter):
         with valid_text:
             summary = None if hooks.hooked("add_text") else summaries.text(tag, text_string)
             if summary is None:
-                super().add_text(tag, text_string, global_step, walltime)
+                super().add_text(tag, text_string, global_step, **_given(walltime=walltime))
             else:
                 self._get_file_writer().add_summary(summary, global_step, walltime)
 
@@ -432,7 +443,13 @@ class SafeSummaryWriter(SummaryWriter):
         self._run.used = True
         try:
             super().add_hparams(
-                hparam_dict, metric_dict, hparam_domain_discrete, run_name, global_step
+                hparam_dict,
+                metric_dict,
+                **_given(
+                    hparam_domain_discrete=hparam_domain_discrete,
+                    run_name=run_name,
+                    global_step=global_step,
+                ),
             )
         except RunDirectoryError as error:
             if not may_pass(error.__cause__):
@@ -456,7 +473,14 @@ class SafeSummaryWriter(SummaryWriter):
             return
         self._run.used = True
         try:
-            super().add_embedding(mat, metadata, label_img, global_step, tag, metadata_header)
+            super().add_embedding(
+                mat,
+                metadata,
+                label_img,
+                global_step,
+                tag,
+                **_given(metadata_header=metadata_header),
+            )
         except OSError as error:
             warn(
                 WriteErrorWarning,
@@ -525,6 +549,17 @@ class SafeSummaryWriter(SummaryWriter):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         self.__copy__()
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Return the arguments that torch's methods do not have anyway.
+
+    A tracker's wrapper takes what users write: those that are required and the step by position,
+    the others by keyword, and may not know all of them.
+    """
+    return {
+        name: value for name, value in arguments.items() if value is not None and value is not False
+    }
 
 
 def _inherited(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Programs:
                 python_args=python_args,
                 cwd=logs,
                 env={
-                    "PYTHONPATH": str(HERE / "spy"),
+                    "PYTHONPATH": os.pathsep.join([str(HERE / "spy"), str(HERE.parents[1])]),
                     "ECOSYSTEM_WARNINGS": str(place / "warnings.txt"),
                     "HOME": str(place),
                     "HF_HUB_OFFLINE": "1",

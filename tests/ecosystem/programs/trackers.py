@@ -31,7 +31,8 @@ class Comet:
                 payload = message["payload"]
                 if message["type"] == "metric_msg":
                     metric = payload["metric"]
-                    yield metric["metricName"], metric.get("step"), metric["metricValue"]
+                    if metric["metricName"] != "process duration":
+                        yield metric["metricName"], metric.get("step"), metric["metricValue"]
                 elif message["type"] == "parameter_msg":
                     param = payload["param"]
                     if param["paramName"] != "curr_step":
