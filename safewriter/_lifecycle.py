@@ -67,7 +67,7 @@ _handled_by_parent: BaseException | None = None
 
 # Writers that became garbage, as dead references, until their part in the run has ended.
 _collected: deque[weakref.ref[Any]] = deque()
-_leaving: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Callable[[], None]]] = {}
+_leaving: dict[int, tuple[weakref.ref[Any], list[weakref.ref[Any]], Callable[[], None]]] = {}
 
 # Below these a whole program runs; it is not in the middle of our work.
 _PROGRAMS = ("safewriter._cli", "safewriter.__main__")
@@ -119,8 +119,9 @@ def when_collected(owner: object, leave: Callable[[], None]) -> None:
     Garbage is found at any instant, in a thread that is in the middle of anything. So all that is
     certain to happen then is done by C code, the `append`; the rest catches up as soon as it can.
     """
-    # The callback that was registered last is called first.
-    catching_up = weakref.ref(owner, _catch_up_if_free)
+    # The callback that was registered last is called first. Two catch up: a signal handler may
+    # raise in one, where nobody sees it.
+    catching_up = [weakref.ref(owner, _catch_up_if_free) for _ in range(2)]
     reference = weakref.ref(owner, _collected.append)
     _leaving[id(reference)] = reference, catching_up, leave
 

@@ -508,6 +508,7 @@ class SafeSummaryWriter(SummaryWriter):
         finally:
             if self._member is not None:
                 self._member.leave()
+        _lifecycle.catch_up()
 
     def flush(self) -> None:
         """Try again what the disk has refused. Nothing else waits: events are in the kernel."""

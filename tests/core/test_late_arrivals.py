@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import sys
 import time
 from typing import Any
 
@@ -19,6 +21,7 @@ from safewriter._run.run import Member
 from safewriter._torch import file_writer
 from safewriter.events import RunStatus, read_events, read_scalars, run_status
 from tests.support.descriptors import open_descriptors
+from tests.support.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("times", range(1, 7))
@@ -149,3 +152,44 @@ def test_a_handler_that_times_out_while_a_directory_is_looked_at(tmp_path, monke
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         make_directories(str(tmp_path / "file"))
+
+
+def test_a_handler_that_raises_while_a_writer_is_collected(tmp_path, monkeypatch):
+    """A writer that is dropped leaves, wherever a handler raises meanwhile and nobody sees it."""
+    # Pytest's own would keep what is raised, and with it all that was in use there.
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: None)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def drop_a_writer(place: int) -> int:
+        writers = [SafeSummaryWriter(tmp_path / str(place))]
+        writers[0].add_scalar("loss", 0.5, 1)
+        interrupts = Interrupts(interrupt, {place})
+        interrupts.run(writers.clear)
+        return interrupts.places
+
+    places = drop_a_writer(0)
+    for place in range(1, places + 1):
+        drop_a_writer(place)
+    gc.collect()  # what was raised
+    assert places > 10
+    assert not [path for path in open_descriptors().values() if str(tmp_path) in path]
+
+
+def test_a_writer_that_is_collected_while_another_one_is_closed(tmp_path, monkeypatch):
+    """A writer that becomes garbage in the middle of closing another one leaves when that ends."""
+    first, second = SafeSummaryWriter(tmp_path / "a"), SafeSummaryWriter(tmp_path / "a")
+    dropped = [SafeSummaryWriter(tmp_path / "b")]
+    first.add_scalar("loss", 0.5, 1)
+    dropped[0].add_scalar("loss", 0.5, 1)
+    leave = Member.leave
+
+    def drop_and_leave(member: Member) -> None:
+        dropped.clear()
+        leave(member)
+
+    monkeypatch.setattr(Member, "leave", drop_and_leave)
+    first.close()
+    assert not [path for path in open_descriptors().values() if str(tmp_path / "b") in path]
+    second.close()

@@ -511,6 +511,7 @@ class Round:
 
     def close_all(self) -> None:
         """Close every writer: what the disk refused once has to be there then."""
+        gc.collect()  # A writer that is garbage leaves by the end of the next call at the latest.
         for found in self.slots:
             if found is not None:
                 self.attempt("at the end", found[0].close)
