@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from safewriter import _lifecycle
 from safewriter._errors import (
-    ForkedWriterWarning,
     Notice,
     ReusedRunWarning,
     RunDirectoryError,
@@ -117,62 +116,6 @@ def _enter(run: Run, member: Member, notices: list[Notice]) -> None:
         raise
 
 
-def reopen(member: Member) -> int:
-    """Open the run of a member that logs after it was closed, or in a forked child.
-
-    Returns the run's generation. Nothing is raised: training goes on, and events wait.
-    """
-    notices: list[Notice] = []
-    reopened = False
-
-    def attempt() -> None:
-        nonlocal reopened
-        run = member.run  # Under the lock: another thread may be moving the member.
-        run.adopt()
-        if not run.is_open:
-            try:
-                notices.extend(run.open())
-            except RunDirectoryError:
-                run.open_anyway()
-            reopened = run.is_open
-        member.left = False
-        run.members.add(member)
-
-    try:
-        patiently(attempt)
-    except HeldError:
-        with _lifecycle.state_lock:
-            run = member.run
-            if not run.is_open:
-                notices += run.make_way()
-            member.left = False
-            run.members.add(member)
-    run = member.run
-    if reopened and run.forked:
-        run.forked = False
-        notices.append(
-            Notice(
-                ForkedWriterWarning,
-                "a forked child logs through the writer of its parent. Two processes in one event "
-                f"file would spoil it, so the child's events go to {run.directory!r}. Log in the "
-                "parent, or make a writer in the child.",
-            )
-        )
-    elif reopened:
-        logger.info("%s is used after close(): opened again", run.directory)
-    generation = run.generation
-    tell(notices)
-    return generation
-
-
-def ready(member: Member) -> int:
-    """See to it that a member's run is open in this process; return the run's generation."""
-    run = member.run
-    if member.left or not run.is_open:
-        return reopen(member)
-    return run.generation
-
-
 def _make_one_of_the_round(run: Run, member: Member) -> None:
     """Let a new writer leave for another run yet. With ``state_lock`` held."""
     if run.round is None or run.round.decided:
@@ -248,8 +191,7 @@ def _start_over(member: Member, why: str, pending: Round | None) -> None:
             other.fast_scalars = {}
             old.members.discard(other)
         if pending is not None:
-            pending.decided = True
-            pending.move_files(run.directory)
+            pending.move_to(run)
         old.close_if_left()
 
     try:

@@ -17,14 +17,16 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from safewriter import _lifecycle
 from safewriter._disk.event_file import EventFile
 from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
+from safewriter._errors import Notice, tell
 from safewriter._run.directory import claim
 from safewriter._run.process import this_process
 from safewriter._run.record import HIDDEN, NO_LINKS, hidden_folder
+from safewriter._run.run import Member, Run, reopen
 from safewriter._tfrecord import frame
 from safewriter.events import event_files, read_records
 from safewriter.events._records import parse
@@ -33,25 +35,18 @@ from safewriter.events._waiting import waiting_files, waiting_name
 if TYPE_CHECKING:
     from safewriter._ledger.ledger import TagLedger
     from safewriter._run.place import File
-    from safewriter._run.run import Member, Run
 
 #: How long, and how many events, may wait: whoever watches the training wants to see it.
 _MOST_SECONDS = 60.0
 _MOST_EVENTS = 10_000
 
 
-class FileWriter(Protocol):
-    """What writes to one directory of a run."""
-
-    def write_waiting(self, pending: Round, subdir: str) -> None:
-        """Write what waits for that directory, now that the run is known."""
-
-
 class Round:
     """The writers made for a run since its earlier writers left."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        # The run of the earlier writers, and the one that is decided.
+        self.run = self.goes_to = run
         self.members: dict[Member, None] = {}
         self.decided = False
         # A run is being made for it: what comes in between, a signal handler's too, waits.
@@ -59,7 +54,6 @@ class Round:
         # By the directory below the run. The file's lock of each protects that what waits for it is
         # written once.
         self.entries: dict[str, list[bytes]] = {}
-        self._writers: dict[str, FileWriter] = {}
         # What is known of the tags that wait, by the same directories.
         self.ledgers: dict[str, TagLedger] = {}
         self.process = this_process()
@@ -90,7 +84,7 @@ class Round:
         """Tell whether the earlier writers logged a curve, not single points each."""
         return any(part.ledger.holds_series() for part in list(self.run.parts.values()))
 
-    def keep(self, writer: FileWriter, subdir: str, payload: bytes) -> bool:
+    def keep(self, subdir: str, payload: bytes) -> bool:
         """Have an event wait; False if it must not, and the round goes on with the run."""
         with _lifecycle.state_lock:
             now, decided = time.monotonic(), self.decided
@@ -101,7 +95,6 @@ class Round:
             self._until = self._until or now + _MOST_SECONDS
             self._count += 1
             # First of all: whatever comes in between, the file is closed in the end.
-            self._writers[subdir] = writer
             self.entries.setdefault(subdir, [])
             try:
                 self._note(subdir, frame(payload))
@@ -127,12 +120,14 @@ class Round:
         if os.write(file.number, record) != len(record):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def move_files(self, directory: str) -> None:
-        """Take what waits along to a new run, before it is written there: it is in one of them."""
+    def move_to(self, run: Run) -> None:
+        """Decide for a new run, and take along what waits: it is in one of them at any time."""
+        self.goes_to = run
+        self.decided = True
         for files in list(self._files.values()):
             for _, name in files:
                 with DiskErrorsIgnored():
-                    os.rename(_hidden(self.run.directory, name), _hidden(directory, name))
+                    os.rename(_hidden(self.run.directory, name), _hidden(run.directory, name))
 
     def go_on(self) -> None:
         """Go on with the run. Without ``state_lock``."""
@@ -144,32 +139,54 @@ class Round:
 
     def leave(self, member: Member) -> None:
         """A writer leaves: if anything waits, the round goes on with the run."""
-        if self.process is this_process() and (self.decided or self._writers):
+        if self.process is this_process() and (self.decided or self.entries):
             self.go_on()
         with _lifecycle.state_lock:
             self.members.pop(member, None)
 
     def write_down(self) -> None:
         """Write what waits, once the run is known. Without ``state_lock``; may be done again."""
+        # It holds the run open: the writers may have left. It is no writer that lives, for which
+        # another new one would go on with the run.
+        keeper = Member(set())
+        keeper.run = self.goes_to
         with contextlib.ExitStack() as stack:
+            stack.callback(keeper.leave)
             stack.callback(self._end)
-            for subdir, writer in list(self._writers.items()):
-                stack.callback(self._write_down, subdir, writer)
+            for subdir in list(self.entries):
+                stack.callback(self._write_down, keeper, subdir)
 
-    def _write_down(self, subdir: str, writer: FileWriter) -> None:
-        writer.write_waiting(self, subdir)
-        directories = {self.run.directory, *(member.run.directory for member in list(self.members))}
+    def _write_down(self, keeper: Member, subdir: str) -> None:
+        self._write_waiting(keeper, subdir)
         for file, name in self._files.get(subdir, ()):
-            for directory in directories:
+            for run in (self.run, self.goes_to):
                 with DiskErrorsIgnored():
-                    os.unlink(_hidden(directory, name))
+                    os.unlink(_hidden(run.directory, name))
             with DiskErrorsIgnored():
                 file.close()
         self._written.add(subdir)
 
+    def _write_waiting(self, keeper: Member, subdir: str) -> None:
+        notices: list[Notice] = []
+        done = False
+        while not done:
+            generation = reopen(keeper)
+            part = keeper.run.prepare(subdir, generation)
+            file = part.file
+            assert isinstance(file, EventFile)  # Nothing waits for others.
+            with part.lock:
+                waited = self.ledgers.pop(subdir, None)
+                if waited is not None:
+                    notices += part.ledger.take_over(waited)
+                waiting = self.entries[subdir]
+                records = [frame(payload) for payload in waiting]
+                done = file.take_over(records, waiting, self.entries, subdir, generation)
+            file.tell()
+        tell(notices)
+
     def _end(self) -> None:
         # What a signal handler has interrupted is done again by the next call.
-        if self._written.issuperset(self._writers):
+        if self._written.issuperset(self.entries):
             for member in list(self.members):
                 member.round = None
             if self.run.round is self:

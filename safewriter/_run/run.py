@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import os
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safewriter import _lifecycle
 from safewriter._disk.directories import make_directories
 from safewriter._disk.open_files import Descriptor, DiskErrorsIgnored
 from safewriter._errors import (
     EmptyRunWarning,
+    ForkedWriterWarning,
     Notice,
     ReusedRunWarning,
     RunDirectoryError,
@@ -38,7 +40,11 @@ from safewriter._run.part import Part, series_directory
 from safewriter._run.place import place_of
 from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest
-from safewriter._run.round import Round
+
+if TYPE_CHECKING:
+    from safewriter._run.round import Round
+
+logger = logging.getLogger("safewriter")
 
 #: Whoever asks how a run stands holds its lock for an instant; a writer keeps it.
 _INSTANT_SECONDS = 0.2
@@ -438,6 +444,62 @@ class Run:
             return []
         make_directories(self._directory)
         return self._lock.renew()
+
+
+def reopen(member: Member) -> int:
+    """Open the run of a member that logs after it was closed, or in a forked child.
+
+    Returns the run's generation. Nothing is raised: training goes on, and events wait.
+    """
+    notices: list[Notice] = []
+    reopened = False
+
+    def attempt() -> None:
+        nonlocal reopened
+        run = member.run  # Under the lock: another thread may be moving the member.
+        run.adopt()
+        if not run.is_open:
+            try:
+                notices.extend(run.open())
+            except RunDirectoryError:
+                run.open_anyway()
+            reopened = run.is_open
+        member.left = False
+        run.members.add(member)
+
+    try:
+        patiently(attempt)
+    except HeldError:
+        with _lifecycle.state_lock:
+            run = member.run
+            if not run.is_open:
+                notices += run.make_way()
+            member.left = False
+            run.members.add(member)
+    run = member.run
+    if reopened and run.forked:
+        run.forked = False
+        notices.append(
+            Notice(
+                ForkedWriterWarning,
+                "a forked child logs through the writer of its parent. Two processes in one event "
+                f"file would spoil it, so the child's events go to {run.directory!r}. Log in the "
+                "parent, or make a writer in the child.",
+            )
+        )
+    elif reopened:
+        logger.info("%s is used after close(): opened again", run.directory)
+    generation = run.generation
+    tell(notices)
+    return generation
+
+
+def ready(member: Member) -> int:
+    """See to it that a member's run is open in this process; return the run's generation."""
+    run = member.run
+    if member.left or not run.is_open:
+        return reopen(member)
+    return run.generation
 
 
 def fork_name() -> str:

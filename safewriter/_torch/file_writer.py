@@ -16,15 +16,12 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.writer import FileWriter
 
 from safewriter import _lifecycle
-from safewriter._disk.event_file import EventFile
-from safewriter._errors import ArgumentValueError, Notice, tell
+from safewriter._errors import ArgumentValueError, tell
 from safewriter._kinds import scalar_value, value_kind
 from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, TagLedger, Verdict
 from safewriter._run.part import Part
-from safewriter._run.registry import decide_by_reading, ready, start_over, undecided
-from safewriter._run.round import Round
-from safewriter._run.run import Member, Run
-from safewriter._tfrecord import frame
+from safewriter._run.registry import decide_by_reading, start_over, undecided
+from safewriter._run.run import Member, Run, ready
 from safewriter._torch.event_writer import RunEventWriter, make_event_writer, serialize, too_large
 from safewriter._torch.fast_scalar import FastScalar
 
@@ -188,7 +185,7 @@ class RunFileWriter(FileWriter):
         payload = serialize(event)
         if waits:
             pending = undecided(self._member)
-            if pending is not None and pending.keep(self, self._subdir, payload):
+            if pending is not None and pending.keep(self._subdir, payload):
                 return
             if pending is not None:
                 pending.go_on()
@@ -224,24 +221,6 @@ class RunFileWriter(FileWriter):
                 with part.lock:
                     late = part.ledger.overtaken(verdict)
                 tell(late)
-
-    def write_waiting(self, pending: Round, subdir: str) -> None:
-        """Write what waits for this directory, now that it is known which run it is of."""
-        notices: list[Notice] = []
-        done = False
-        while not done:
-            _, generation, part = self._follow()
-            file = part.file
-            assert isinstance(file, EventFile)  # Nothing waits for others.
-            with part.lock:
-                waited = pending.ledgers.pop(subdir, None)
-                if waited is not None:
-                    notices += part.ledger.take_over(waited)
-                waiting = pending.entries[subdir]
-                records = [frame(payload) for payload in waiting]
-                done = file.take_over(records, waiting, pending.entries, subdir, generation)
-            file.tell()
-        tell(notices)
 
     def announce_restart(self, step: int) -> None:
         """Hide what was logged from `step` on from the readers that obey a restart.

@@ -16,7 +16,8 @@ from safewriter import SafeSummaryWriter
 from safewriter._disk import event_file, open_files
 from safewriter._disk.directories import make_directories
 from safewriter._ledger.ledger import TagLedger, TagState, Verdict
-from safewriter._run import registry
+from safewriter._run import run
+from safewriter._run.round import Round
 from safewriter._run.run import Member
 from safewriter._torch import file_writer
 from safewriter.events import RunStatus, read_events, read_scalars, run_status
@@ -31,7 +32,7 @@ def test_a_series_that_is_made_while_its_run_is_closed(tmp_path, monkeypatch, ti
     """
     writer = SafeSummaryWriter(tmp_path, unique=False)
     writer.add_scalar("loss", 0.5, 1)
-    ready, closed = registry.ready, 0
+    ready, closed = run.ready, 0
 
     def close_behind(member: Member) -> int:
         nonlocal closed
@@ -57,7 +58,7 @@ def test_a_writer_that_moves_while_it_is_closed(tmp_path, monkeypatch, times):
     with SafeSummaryWriter(tmp_path) as first:
         first.add_scalar("loss", 0.5, 5)
     writer = SafeSummaryWriter(tmp_path)
-    ready, closed = registry.ready, 0
+    ready, closed = run.ready, 0
 
     def close_behind(member: Member) -> int:
         nonlocal closed
@@ -193,3 +194,27 @@ def test_a_writer_that_is_collected_while_another_one_is_closed(tmp_path, monkey
     first.close()
     assert not [path for path in open_descriptors().values() if str(tmp_path / "b") in path]
     second.close()
+
+
+def test_a_writer_that_leaves_while_what_waited_is_written(tmp_path, monkeypatch):
+    """A writer is closed while another thread writes down what waited of it: nothing stays open."""
+    with SafeSummaryWriter(tmp_path) as first:
+        first.add_scalar("loss", 0.5, 1)
+        first.add_scalar("loss", 0.5, 2)
+    newcomer = SafeSummaryWriter(tmp_path)
+    newcomer.add_scalar("accuracy", 0.5, 1)
+    write_down = Round._write_down
+    closed: list[bool] = []
+
+    def close_first(*args: Any) -> None:
+        if not closed:
+            closed.append(True)
+            newcomer.close()
+        write_down(*args)
+
+    monkeypatch.setattr(Round, "_write_down", close_first)
+    first.add_scalar("loss", 0.5, 3)
+    first.close()
+    assert read_scalars(first.log_dir)["accuracy"].steps.tolist() == [1]
+    assert run_status(first.log_dir) is RunStatus.FINISHED
+    assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
