@@ -93,8 +93,7 @@ class Descriptor:
             self._numbers.extend(
                 map(fcntl.fcntl, (low,), (fcntl.F_DUPFD_CLOEXEC,), (_lowest_number(),))
             )
-            os.close(low)
-            del self._numbers[0]
+            self._close(0)
 
     def is_ours(self) -> bool:
         """Tell whether the number still is the file that was opened."""
@@ -103,21 +102,15 @@ class Descriptor:
     def close(self) -> None:
         """Let go of the descriptor, closed if it is ours; raises the ``OSError`` of that."""
         while self._numbers:
-            number = self._numbers[-1]
-            failed = None
-            # Closed before it is forgotten: what a signal handler's exception leaves in the list
-            # is compared again.
-            if self.identity is None or _is(number, self.identity):
-                try:
-                    os.close(number)
-                except OSError as error:
-                    if error.errno is None:
-                        raise  # by a signal handler
-                    failed = error  # It is closed all the same.
-            if self._numbers[-1:] == [number]:
+            if self.identity is None or self.is_ours():
+                self._close(-1)
+            else:
                 del self._numbers[-1]
-            if failed is not None:
-                raise failed
+
+    def _close(self, index: int) -> None:
+        # Closed and forgotten in one step of C code. What a signal handler's exception would leave
+        # in the list may be the number, by then, of the same file opened again.
+        list(map(os.close, map(self._numbers.pop, (index,))))
 
     def __del__(self) -> None:
         while True:

@@ -218,3 +218,26 @@ def test_a_writer_that_leaves_while_what_waited_is_written(tmp_path, monkeypatch
     assert read_scalars(first.log_dir)["accuracy"].steps.tolist() == [1]
     assert run_status(first.log_dir) is RunStatus.FINISHED
     assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
+
+
+def test_a_file_that_is_opened_again_behind_an_interrupted_close(tmp_path, monkeypatch):
+    """A handler raises right behind close(2); the same file is opened under the same number: it
+    stays open when what was interrupted is collected.
+    """
+    path, close = str(tmp_path / "file"), os.close
+    first, second = open_files.Descriptor(), open_files.Descriptor()
+    first.open(path, os.O_WRONLY | os.O_CREAT)
+    number = first.number
+
+    def close_and_raise(number: int) -> None:
+        close(number)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "close", close_and_raise)
+        first.close()
+    second.open(path, os.O_WRONLY)
+    assert second.number == number
+    del first
+    assert second.is_ours()
+    second.close()
