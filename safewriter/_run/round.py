@@ -63,6 +63,9 @@ class Round:
         # The files with what waits, and those directories whose events were written down by now.
         self._files: dict[str, list[tuple[Descriptor, str]]] = {}
         self._written: set[str] = set()
+        # It holds the run open while that is done: the writers may have left. It is no writer that
+        # lives, for which another new one would go on with the run.
+        self._keeper = Member(set())
 
     def is_open(self) -> bool:
         """Tell whether nothing has told yet which run the round writes. With ``state_lock`` held.
@@ -146,18 +149,15 @@ class Round:
 
     def write_down(self) -> None:
         """Write what waits, once the run is known. Without ``state_lock``; may be done again."""
-        # It holds the run open: the writers may have left. It is no writer that lives, for which
-        # another new one would go on with the run.
-        keeper = Member(set())
-        keeper.run = self.goes_to
+        self._keeper.run = self.goes_to
         with contextlib.ExitStack() as stack:
-            stack.callback(keeper.leave)
+            stack.callback(self._keeper.leave)
             stack.callback(self._end)
             for subdir in list(self.entries):
-                stack.callback(self._write_down, keeper, subdir)
+                stack.callback(self._write_down, subdir)
 
-    def _write_down(self, keeper: Member, subdir: str) -> None:
-        self._write_waiting(keeper, subdir)
+    def _write_down(self, subdir: str) -> None:
+        self._write_waiting(subdir)
         for file, name in self._files.get(subdir, ()):
             for run in (self.run, self.goes_to):
                 with DiskErrorsIgnored():
@@ -166,12 +166,12 @@ class Round:
                 file.close()
         self._written.add(subdir)
 
-    def _write_waiting(self, keeper: Member, subdir: str) -> None:
+    def _write_waiting(self, subdir: str) -> None:
         notices: list[Notice] = []
         done = False
         while not done:
-            generation = reopen(keeper)
-            part = keeper.run.prepare(subdir, generation)
+            generation = reopen(self._keeper)
+            part = self.goes_to.prepare(subdir, generation)
             file = part.file
             assert isinstance(file, EventFile)  # Nothing waits for others.
             with part.lock:

@@ -241,3 +241,26 @@ def test_a_file_that_is_opened_again_behind_an_interrupted_close(tmp_path, monke
     del first
     assert second.is_ours()
     second.close()
+
+
+def test_a_round_whose_end_is_interrupted(tmp_path, monkeypatch):
+    """A handler raises right before the end of writing down what waited: the next call ends it."""
+    with SafeSummaryWriter(tmp_path) as first:
+        first.add_scalar("loss", 0.5, 1)
+        first.add_scalar("loss", 0.5, 2)
+    newcomer = SafeSummaryWriter(tmp_path)
+    newcomer.add_scalar("accuracy", 0.5, 1)
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Round, "_end", interrupt)
+        patched.setattr(Member, "leave", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            first.add_scalar("loss", 0.5, 3)
+    first.close()
+    newcomer.close()
+    assert read_scalars(first.log_dir)["accuracy"].steps.tolist() == [1]
+    assert run_status(first.log_dir) is RunStatus.FINISHED
+    assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
