@@ -7,6 +7,7 @@ wait for a file whose thread waits for the table.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from functools import partial
@@ -105,12 +106,13 @@ class Descriptor:
             if self.identity is None or self.is_ours():
                 self._close(-1)
             else:
-                del self._numbers[-1]
+                del self._numbers[-1:]
 
     def _close(self, index: int) -> None:
         # Closed and forgotten in one step of C code. What a signal handler's exception would leave
         # in the list may be the number, by then, of the same file opened again.
-        list(map(os.close, map(self._numbers.pop, (index,))))
+        with contextlib.suppress(IndexError):  # A handler was quicker.
+            list(map(os.close, map(self._numbers.pop, (index,))))
 
     def __del__(self) -> None:
         while True:

@@ -146,6 +146,7 @@ class Round:
             self.go_on()
         with _lifecycle.state_lock:
             self.members.pop(member, None)
+            member.round = None
 
     def write_down(self) -> None:
         """Write what waits, once the run is known. Without ``state_lock``; may be done again."""
@@ -153,8 +154,9 @@ class Round:
         with contextlib.ExitStack() as stack:
             stack.callback(self._keeper.leave)
             stack.callback(self._end)
-            for subdir in list(self.entries):
-                stack.callback(self._write_down, subdir)
+            for subdir, waiting in list(self.entries.items()):
+                if waiting or subdir not in self._written:
+                    stack.callback(self._write_down, subdir)
 
     def _write_down(self, subdir: str) -> None:
         self._write_waiting(subdir)

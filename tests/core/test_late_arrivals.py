@@ -264,3 +264,29 @@ def test_a_round_whose_end_is_interrupted(tmp_path, monkeypatch):
     assert read_scalars(first.log_dir)["accuracy"].steps.tolist() == [1]
     assert run_status(first.log_dir) is RunStatus.FINISHED
     assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
+
+
+def test_a_writer_that_left_its_round_before_it_was_interrupted(tmp_path, monkeypatch):
+    """A collected writer whose leaving is cut short behind its round leaves by the next call."""
+    with SafeSummaryWriter(tmp_path) as first:
+        first.add_scalar("loss", 0.5, 1)
+        first.add_scalar("loss", 0.5, 2)
+    dropped, newcomer = SafeSummaryWriter(tmp_path), SafeSummaryWriter(tmp_path)
+    leave = Round.leave
+    left: list[bool] = []
+
+    def leave_and_interrupt(*args: Any) -> None:
+        leave(*args)
+        left.append(True)
+        if len(left) < 3:
+            raise KeyboardInterrupt
+        assert len(left) < 10
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: None)
+    monkeypatch.setattr(Round, "leave", leave_and_interrupt)
+    del dropped
+    newcomer.add_scalar("accuracy", 0.5, 1)
+    newcomer.add_scalar("loss", 0.5, 3)
+    newcomer.close()
+    assert run_status(first.log_dir) is RunStatus.FINISHED
+    assert not [path for path in open_descriptors().values() if path.startswith(str(tmp_path))]
