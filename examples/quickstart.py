@@ -94,28 +94,25 @@ def train(log_dir: str, epochs: int, lr: float = 0.1, batch_size: int = 64) -> s
 
 def report(log_dir: str) -> None:
     """Read a run back with TensorBoard's own reader and print what it holds."""
-    # add_hparams puts its values into a run of its own inside this one.
-    for directory in sorted({file.parent for file in Path(log_dir).rglob("events.out.tfevents.*")}):
-        events = EventAccumulator(str(directory), size_guidance=EVERYTHING).Reload()
-        tags = events.Tags()
-        name = directory.relative_to(log_dir)
-        print(f"\n{'the run' if name == Path() else name}")
-        for tag in tags["scalars"]:
-            points = events.Scalars(tag)
-            last = f"last {points[-1].value:.4f} at step {points[-1].step}"
-            print(f"  scalar     {tag}: {len(points)}, {last}")
-        for tag in tags["histograms"]:
-            print(f"  histogram  {tag}: {len(events.Histograms(tag))}")
-        for tag in tags["images"]:
-            print(f"  image      {tag}: {len(events.Images(tag))}")
-        for tag in tags["tensors"]:
-            print(f"  text       {tag}: {len(events.Tensors(tag))}")
-        if tags["graph"]:
-            print("  graph")
-        if HPARAMS in events.summary_metadata:
-            content = events.SummaryMetadata(HPARAMS).plugin_data.content
-            hparams = HParamsPluginData.FromString(content).session_start_info.hparams
-            print(f"  hparams    {', '.join(sorted(hparams))}")
+    events = EventAccumulator(log_dir, size_guidance=EVERYTHING).Reload()
+    tags = events.Tags()
+    print("\nthe run")
+    for tag in tags["scalars"]:
+        points = events.Scalars(tag)
+        last = f"last {points[-1].value:.4f} at step {points[-1].step}"
+        print(f"  scalar     {tag}: {len(points)}, {last}")
+    for tag in tags["histograms"]:
+        print(f"  histogram  {tag}: {len(events.Histograms(tag))}")
+    for tag in tags["images"]:
+        print(f"  image      {tag}: {len(events.Images(tag))}")
+    for tag in tags["tensors"]:
+        print(f"  text       {tag}: {len(events.Tensors(tag))}")
+    if tags["graph"]:
+        print("  graph")
+    if HPARAMS in events.summary_metadata:
+        content = events.SummaryMetadata(HPARAMS).plugin_data.content
+        hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+        print(f"  hparams    {', '.join(sorted(hparams))}")
 
 
 def main() -> None:

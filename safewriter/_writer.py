@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from safewriter import _lifecycle
 from safewriter._errors import (
+    ArgumentTypeError,
     RunDirectoryError,
     RunLockedError,
     WriteErrorWarning,
@@ -29,7 +30,7 @@ from safewriter._run.ending import FINISHED, ending_of
 from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
-from safewriter._torch import constructor, hooks, summaries
+from safewriter._torch import constructor, hooks, hparams, summaries
 from safewriter._torch.file_writer import RunFileWriter, step_of
 from safewriter._torch.series import AllWriters, series_name
 from safewriter._torch.valid_text import valid_text
@@ -87,6 +88,8 @@ class SafeSummaryWriter(SummaryWriter):
     _member: Member | None = None
     # The file writers of this writer, by what they are called below the run; empty when closed.
     _files: dict[str, RunFileWriter]
+    # What add_hparams was given, of all calls together.
+    _hparams: Mapping[str, Any] = MappingProxyType({})
     # What holds for a writer that did not have our arguments, because only torch's __init__ ran.
     _unasked: ClassVar[Mapping[str, Any]] = {}
 
@@ -435,16 +438,76 @@ class SafeSummaryWriter(SummaryWriter):
         run_name: str | None = None,
         global_step: int | None = None,
     ) -> None:
-        """Write hyperparameters and metrics to a run below this one, as torch does."""
+        """Write hyperparameters, a row of TensorBoard's HParams page, and metrics.
+
+        Without `run_name` they belong to the run itself: its curves are the metrics of its row, and
+        those of `metric_dict` are further points of them, at `global_step` or else behind the last
+        one. Keys of another call are added, or take the place of those that were there: a
+        TensorBoard that shows the run already shows that after its next start. The row ends with
+        the run, as a success or a failure. Values may be nested and of any type: see
+        ``docs/every-add.md``. `hparam_domain_discrete` makes TensorBoard take the columns for all
+        runs from this one.
+
+        With `run_name`, torch's layout: a run of that name below this one, with its own metrics.
+
+        Raises :class:`ArgumentTypeError` if one of the two is no mapping, and what torch raises for
+        a metric that is no number.
+        """
+        for name, given in (("hparam_dict", hparam_dict), ("metric_dict", metric_dict)):
+            if not isinstance(given, Mapping):
+                raise ArgumentTypeError(
+                    f"{name} is a {type(given).__name__}, but the names of hyperparameters and "
+                    'metrics come from a dict: pass {"lr": 0.1}',
+                    argument=name,
+                )
         writer = self._get_file_writer()
         if self._run.place.is_silent:
             return
-        writer.begin_hparams(hash(repr((hparam_dict, hparam_domain_discrete))))
+        metrics = dict(metric_dict)
+        if run_name:
+            # torch leaves out what is None.
+            values = hparams.flat({k: v for k, v in hparam_dict.items() if v is not None})
+            self._add_hparams_below(values, metrics, hparam_domain_discrete, run_name, global_step)
+            return
+        values = hparams.flat(hparam_dict)
+        experiment = None
+        if hparam_domain_discrete:
+            experiment, _, _ = hooks.torch_writer.hparams(values, metrics, hparam_domain_discrete)
+        with valid_text:
+            for tag, value in metrics.items():  # What is refused leaves no part of it behind.
+                step_of(hooks.torch_writer.scalar(tag, value), global_step, None)
+        if hooks.hooked("add_hparams"):
+            _inside.unwritten = True
+            try:
+                super().add_hparams(
+                    values,
+                    metrics,
+                    **_given(
+                        hparam_domain_discrete=hparam_domain_discrete, global_step=global_step
+                    ),
+                )
+            finally:
+                _inside.unwritten = False
+        self._hparams = {**self._hparams, **values}
+        writer.begin_session(self._hparams, experiment)
+        for tag, value in metrics.items():
+            write = functools.partial(SafeSummaryWriter.add_scalar, self, tag, value)
+            writer.log_metric(write, tag, global_step)
+
+    def _add_hparams_below(
+        self,
+        values: dict[str, Any],
+        metrics: dict[str, Any],
+        hparam_domain_discrete: dict[str, list[Any]] | None,
+        run_name: str,
+        global_step: int | None,
+    ) -> None:
+        self._get_file_writer().begin_hparams(hash(repr((values, hparam_domain_discrete))))
         self._run.used = True
         try:
             super().add_hparams(
-                hparam_dict,
-                metric_dict,
+                values,
+                metrics,
                 **_given(
                     hparam_domain_discrete=hparam_domain_discrete,
                     run_name=run_name,
@@ -602,5 +665,25 @@ class _HparamsWriter(SafeSummaryWriter):
         super(SafeSummaryWriter, self).__init__(log_dir)
 
 
-constructor.use_for_hparams(_HparamsWriter, SafeSummaryWriter)
+class _Unwritten(_HparamsWriter):
+    """Takes what torch's ``add_hparams``, called for a tracker's hook, writes to a run below."""
+
+    def __init__(self, log_dir: str) -> None:
+        self._files = {"": self}  # type: ignore[dict-item]
+
+    def add_summary(self, summary: Any, global_step: Any = None) -> None:
+        """Write nothing."""
+
+    def add_scalar(self, *args: Any, **kwargs: Any) -> None:
+        """Write nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def _writer_below() -> type[SummaryWriter]:
+    return _Unwritten if getattr(_inside, "unwritten", False) else _HparamsWriter
+
+
+constructor.use_for_hparams(_writer_below, SafeSummaryWriter)
 constructor.install()

@@ -443,20 +443,6 @@ def test_add_hparams_of_a_subclass_makes_a_plain_sub_run(tmp_path):
 # hparams.
 
 
-def test_add_hparams_without_a_name_makes_a_sub_run_each_time(tmp_path):
-    """Each call gets a directory named by the time, as in torch, directly below the run."""
-    with SafeSummaryWriter(tmp_path) as writer:
-        for value in (1.0, 2.0, 3.0):
-            writer.add_hparams({"lr": value}, {"metric": value})
-        made = sorted(path.name for path in os.scandir(writer.log_dir) if path.is_dir())
-        runs = [name for name in made if name != ".safewriter"]
-    assert len(runs) == 3
-    assert all(re.fullmatch(r"\d+\.\d+", name) for name in runs)
-    assert [read_scalars(f"{writer.log_dir}/{name}")["metric"] for name in runs] == [
-        [(0, value)] for value in (1.0, 2.0, 3.0)
-    ]
-
-
 def test_add_hparams_under_one_name_continues_its_sub_run(tmp_path):
     """A run_name that is used again is the same sub-run, with rising steps one curve."""
     with SafeSummaryWriter(tmp_path) as writer:
@@ -466,9 +452,9 @@ def test_add_hparams_under_one_name_continues_its_sub_run(tmp_path):
     assert len(event_files(f"{writer.log_dir}/hp")) == 1
 
 
-@pytest.mark.parametrize("bad", [(["lr"], {}), ({}, None), ({"lr": object()}, {})])
+@pytest.mark.parametrize("bad", [(["lr"], {}), ({}, None), ({"lr": 0.1}, {"m": "text"})])
 def test_bad_hparams_are_refused_as_in_torch(tmp_path, bad):
-    """What torch refuses raises torch's error, makes no sub-run, and the writer goes on."""
+    """What is no dict, and a metric that is no number, is refused, and the writer goes on."""
     with SafeSummaryWriter(tmp_path) as writer:
         with pytest.raises((TypeError, ValueError)):
             writer.add_hparams(*bad)

@@ -37,7 +37,8 @@ def _logged(logs: Path) -> Counter[tuple[str, int, str]]:
             # A time, and pictures that our encoder compresses otherwise.
             differs = "seconds" in value.tag or value.HasField("image")
             # The name of a session is made of the time.
-            if not value.tag.startswith("_hparams_/session"):
+            # Stock torch describes the columns in a run of its own, which hides those of others.
+            if not value.tag.startswith("_hparams_/"):
                 logged[value.tag, event.step, "..." if differs else str(value)] += 1
     for file in logs.rglob("*"):
         if file.is_file() and "tfevents" not in file.name and ".safewriter" not in file.parts:

@@ -363,6 +363,18 @@ class TagLedger:
         self.contents.update(waited.contents)
         return notices
 
+    def step_behind(self, tag: str) -> int | None:
+        """Return the step behind a tag's last one, or None if it has none."""
+        state = self.tags.get(tag)
+        return None if state is None or state.last == NO_STEP else min(state.last + 1, INT64_MAX)
+
+    def expect_again(self, tag: str) -> None:
+        """Take the only value of a tag for a placeholder: the curve may begin at any step."""
+        self.tags[tag].logger = EARLIER
+        self._evaluated.pop(self._metric(tag), None)
+        if self._bare is not None and self._bare.tag == tag:
+            self._bare = None
+
     def rewind(self, step: int) -> None:
         """Expect that everything from `step` on is logged again."""
         self._cut = True

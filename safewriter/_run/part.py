@@ -10,6 +10,7 @@ from safewriter._disk.file_names import last_name
 from safewriter._disk.open_files import DiskErrorsIgnored
 from safewriter._errors import Notice, ReusedRunWarning, RunDirectoryError
 from safewriter._ledger.ledger import TagLedger
+from safewriter._run import session
 from safewriter._run.place import File
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Part:
         from safewriter._run.resume import Earlier  # Only a run that goes on has to read: 10 ms.
 
         self._earlier = Earlier(directory)
+        session.look_back(self, self._earlier.tags)
         self._earlier.teach(self.ledger)
 
     def _go_on_last(self, directory: str) -> None:

@@ -80,14 +80,14 @@ class Earlier:
     def __init__(self, directory: str) -> None:
         with explained(directory):
             try:
-                self._tags = summarise(directory).tags
+                self.tags = summarise(directory).tags
             except FileNotFoundError:  # a new series
-                self._tags = {}
+                self.tags = {}
         curves = [
             summary
-            for summary in self._tags.values()
+            for summary in self.tags.values()
             if not summary.kind.startswith("tensor:")
-            and (summary.first_step < summary.max_step or len(self._tags) == 1)
+            and (summary.first_step < summary.max_step or len(self.tags) == 1)
         ]
         # The tags that count what the run counts, with their highest steps.
         self._counted = {
@@ -99,10 +99,10 @@ class Earlier:
 
     def teach(self, ledger: TagLedger) -> None:
         """Tell the ledger what is there already: logging it again is expected."""
-        for tag, summary in self._tags.items():
+        for tag, summary in self.tags.items():
             if tag not in ledger.tags:
                 ledger.expect(tag, summary.kind, summary.first_step, summary.last_step)
-        self._tags = {}
+        self.tags = {}
 
     def purge(self, step: int | None) -> None:
         """Restart at `step` before anything is logged; None if that was announced already."""

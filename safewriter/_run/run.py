@@ -33,6 +33,7 @@ from safewriter._errors import (
     user_location,
 )
 from safewriter._ledger.ledger import TagLedger
+from safewriter._run import session
 from safewriter._run.directory import claim, claim_name, explained, free_name, is_remote, run_name
 from safewriter._run.ending import FAILED, FINISHED, Ending
 from safewriter._run.lock import HeldError
@@ -368,6 +369,8 @@ class Run:
         with contextlib.ExitStack() as stack:
             for part in list(self.parts.values()):
                 stack.callback(part.file.close, generation, look=look)
+            if "" in self.parts:
+                stack.callback(session.end, self.parts[""], self._ending, generation)
 
     def _release(self, generation: int) -> bool:
         """Let go of the lock, and be closed; False if there is a file yet to be closed."""

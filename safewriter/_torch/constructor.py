@@ -14,6 +14,7 @@ import inspect
 import logging
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -25,7 +26,7 @@ logger = logging.getLogger("safewriter")
 _Class = type[SummaryWriter]
 
 _everywhere: _Class | None = None
-_for_hparams: _Class | None = None
+_for_hparams: Callable[[], _Class] | None = None
 _safe_base: _Class | None = None
 _previous: Any = None
 _installed = False
@@ -39,10 +40,10 @@ def choose(cls: _Class | None) -> None:
     install()
 
 
-def use_for_hparams(cls: _Class, safe_base: _Class) -> None:
-    """Have torch's ``add_hparams`` make `cls`, where the writer is a `safe_base`."""
+def use_for_hparams(choose: Callable[[], _Class], safe_base: _Class) -> None:
+    """Have torch's ``add_hparams`` make what `choose` says, where the writer is a `safe_base`."""
     global _for_hparams, _safe_base
-    _for_hparams, _safe_base = cls, safe_base
+    _for_hparams, _safe_base = choose, safe_base
 
 
 def install() -> None:
@@ -61,7 +62,7 @@ def _new(cls: _Class, *args: Any, **kwargs: Any) -> Any:
     if cls is SummaryWriter and hooks.is_add_hparams(maker.f_code):
         # Below a stock writer, made before patch(), it is a stock writer as well.
         if _safe_base is not None and isinstance(maker.f_locals.get("self"), _safe_base):
-            cls = _for_hparams or cls
+            cls = _for_hparams() if _for_hparams else cls
     elif _everywhere is not None:
         cls = extended(cls, _everywhere)
     if _previous is not None:

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from google.protobuf.message import EncodeError
@@ -19,6 +20,7 @@ from safewriter import _lifecycle
 from safewriter._errors import ArgumentValueError, tell
 from safewriter._kinds import scalar_value, value_kind
 from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, TagLedger, Verdict
+from safewriter._run import session
 from safewriter._run.part import Part
 from safewriter._run.registry import decide_by_reading, start_over, undecided
 from safewriter._run.run import Member, Run, ready
@@ -278,6 +280,8 @@ class RunFileWriter(FileWriter):
         for value in summary.value:
             if _is_hparams(value):
                 waits = self._check_content(value.tag, value)
+            elif value.tag == session.END:
+                self._contents()[value.tag] = session.FOREIGN
             elif waits and _is_a_point(value):
                 waits = self._decides_nothing(value, step)
         return waits
@@ -313,14 +317,44 @@ class RunFileWriter(FileWriter):
         if pending is not None and contents.get(key, content) != content:
             start_over(self._member, _starts_over(key, None), pending)
             pending = undecided(self._member)
+        self._contents()[key] = content
+        return pending is not None
+
+    def _contents(self) -> dict[str, int]:
+        """Return where the content is noted of what is logged now."""
+        pending = undecided(self._member)
         ledger = self._follow().part.ledger
         if pending is not None:
             ledger = pending.ledgers.setdefault(self._subdir, ledger.blank())
-        ledger.contents[key] = content
-        return pending is not None
+        return ledger.contents
 
-    def begin_hparams(self, content: int) -> None:
-        """Decide which run a new writer writes, by hyperparameters that go to a run below it."""
+    def begin_session(
+        self, hparams: Mapping[str, bool | float | str], experiment: Summary | None
+    ) -> None:
+        """Write hyperparameters into the run itself; what it had before, they take the place of."""
+        content = hash(repr(hparams))
+        is_known = self.begin_hparams(content)
+        run, ledger = self._member.run, self._follow().part.ledger
+        if is_known and session.START in ledger.contents:
+            return
+        is_first = session.START not in ledger.contents
+        start = session.start_of(session.name_of(run.directory, run.request.log_dir), hparams)
+        if experiment is not None:
+            self.add_summary(experiment)
+        self.add_summary(start)
+        if not is_first and run.place.is_local:
+            session.replace(self.directory, ledger.contents.get(session.END), start)
+
+    def log_metric(self, write: Callable[[int | None], None], tag: str, step: int | None) -> None:
+        """Write a metric of hyperparameters: at a step, else behind what its curve has."""
+        ledger = self._follow().part.ledger
+        is_placeholder = step is None and tag not in ledger.tags
+        write(ledger.step_behind(tag) if step is None else step)
+        if is_placeholder:
+            self._follow().part.ledger.expect_again(tag)
+
+    def begin_hparams(self, content: int) -> bool:
+        """Decide which run a new writer writes, by its hyperparameters; tell if it has these."""
         contents = self._follow().part.ledger.contents
         pending = undecided(self._member)
         if pending is not None and _HPARAMS not in contents:
@@ -328,7 +362,10 @@ class RunFileWriter(FileWriter):
         elif pending is not None and contents[_HPARAMS] != content:
             start_over(self._member, _starts_over("add_hparams", None), pending)
         decide_by_reading(self._member)
-        self._follow().part.ledger.contents[_HPARAMS] = content
+        contents = self._follow().part.ledger.contents
+        is_known = contents.get(_HPARAMS) == content
+        contents[_HPARAMS] = content
+        return is_known
 
     def _check_value(self, value: Summary.Value, step: int | None, given: Any) -> Verdict:
         part = self._follow().part
@@ -390,7 +427,7 @@ def _is_a_point(value: Summary.Value) -> bool:
 
 def _is_hparams(value: Summary.Value) -> bool:
     # What ends a session differs each time.
-    return value.tag in ("_hparams_/experiment", "_hparams_/session_start_info")
+    return value.tag in ("_hparams_/experiment", session.START)
 
 
 def _content(message: Any) -> int:

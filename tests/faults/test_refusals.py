@@ -368,7 +368,7 @@ def test_a_file_system_without_inodes(disk: TinyDisk, warned):
                 (disk.directory / f"empty{number}").touch()
         for step in range(3):
             writer.add_scalars("all", series, step)
-        writer.add_hparams({"lr": 0.1}, {"score": 1.0})
+        writer.add_hparams({"lr": 0.1}, {"score": 1.0}, run_name="trial")
         disk.remount("nr_inodes=1000")
         for step in range(3, 6):
             writer.add_scalars("all", series, step)

@@ -108,8 +108,20 @@ class TensorBoardServer:
     def get(self, route: str, **params: str) -> tuple[int, bytes]:
         """Return status and body of a GET of ``route``, such as ``data/runs``."""
         query = f"?{urllib.parse.urlencode(params)}" if params else ""
+        return self._ask(f"{self.url}{route}{query}")
+
+    def post_json(self, route: str, body: Any) -> Any:
+        """Return the decoded answer to a POST of `body` as JSON."""
+        headers = {"Content-Type": "application/json"}
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{route}", data, headers)
+        status, answer = self._ask(request)
+        assert status == 200, f"{route} {body}: {status} {answer!r}"
+        return json.loads(answer)
+
+    def _ask(self, request: str | urllib.request.Request) -> tuple[int, bytes]:
         try:
-            with self._opener.open(f"{self.url}{route}{query}", timeout=150) as answer:
+            with self._opener.open(request, timeout=150) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
