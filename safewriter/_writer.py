@@ -578,6 +578,7 @@ for _name in (
     "add_tensor",
     "add_histogram_raw",
     "add_image_with_boxes",
+    "add_figure",
     "add_video",
     "add_audio",
     "add_pr_curve",

@@ -34,3 +34,17 @@ def test_a_tracker_receives_what_it_receives_from_torchs_writer(
         if tag == "train/loss"
     ]
     assert steps == list(range(10))
+
+
+@pytest.mark.parametrize("tool", ["comet", "mlflow"])
+def test_a_warning_names_the_users_lines(programs: Programs, tmp_path: Path, tool: str) -> None:
+    """Not the one of the tracker that passes on everything."""
+    ours = programs.start(tmp_path, "late", "trackers.py", [tool, "baseline"], [""])
+    lines = (tmp_path / "trackers.py").read_text(encoding="utf-8").splitlines()
+    evaluated, trained = (
+        next(number for number, line in enumerate(lines, 1) if line.endswith(f"# {word}"))
+        for word in ("evaluated", "trained")
+    )
+    (warning,) = ours.warned
+    assert warning.startswith(f"BaselineWarning trackers.py:{trained} ")
+    assert f"trackers.py:{evaluated})" in warning

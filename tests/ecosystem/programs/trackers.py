@@ -1,6 +1,6 @@
 """A tracker that listens to torch's writer, and what it has received at the end.
 
-    trackers.py TOOL
+    trackers.py TOOL [baseline]
 
 Without the network. Writes ``received.json``: kind or name, step and value of each thing.
 """
@@ -151,12 +151,23 @@ def log():
         writer.add_hparams({"lr": 0.1, "size": 4}, {"best": 0.5}, run_name="hparams")
 
 
+def log_baseline():
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter("tb/training") as writer:
+        writer.add_scalar("val/loss", 2.0, 0)  # evaluated
+        writer.add_scalar("train/loss", 1.0, 1)  # trained
+
+
 tool = {"comet": Comet, "wandb": Wandb, "mlflow": Mlflow, "clearml": Clearml}[sys.argv[1]]()
 tool.hook()
 if os.environ.get("ECOSYSTEM_LATE"):
     import safewriter
 
     safewriter.patch()
-log()
+if "baseline" in sys.argv:
+    log_baseline()
+else:
+    log()
 with open("received.json", "w", encoding="utf-8") as file:
     json.dump(sorted(tool.received(), key=str), file, indent=1)
