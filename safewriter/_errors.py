@@ -196,13 +196,34 @@ class UnlockedRunWarning(RunWarning):
     """The file system cannot lock the run directory."""
 
 
+_TORCHS = "torch.utils.tensorboard"
 # contextlib: some of our methods are decorated with a context manager of it.
-_OURS = ("safewriter", "torch.utils.tensorboard", "tensorboard", "contextlib")
+_OURS = ("safewriter", _TORCHS, "tensorboard", "contextlib")
 
 
-def _is_ours(frame: FrameType) -> bool:
-    name = frame.f_globals.get("__name__", "")
-    return any(name == ours or name.startswith(ours + ".") for ours in _OURS)
+def _is_of(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def _users_frame() -> tuple[FrameType | None, int]:
+    """Return the innermost frame that is neither ours nor torch's writer, and its stack level.
+
+    Whoever calls torch's code may be a tracker that wraps a method of it: our own, of the writer,
+    is further out then, and was called by the user.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    found, found_level, level, is_by_user = None, 1, 0, False
+    while frame is not None and (found is None or not is_by_user):
+        name = frame.f_globals.get("__name__", "")
+        if name == "safewriter._writer":
+            found, is_by_user = None, True
+        elif found is None and _is_of(name, (_TORCHS,)):
+            is_by_user = False
+        elif found is None and not _is_of(name, _OURS):
+            found, found_level = frame, level
+        frame = frame.f_back
+        level += 1
+    return found, found_level
 
 
 class Location(NamedTuple):
@@ -214,24 +235,17 @@ class Location(NamedTuple):
 
 
 def user_location() -> Location:
-    """Return the innermost line outside safewriter, torch's and tensorboard's writer code."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_ours(frame):
-        frame = frame.f_back
+    """Return the innermost line outside our code, torch's writer and what a tracker wraps it in."""
+    frame, _ = _users_frame()
     if frame is None:
         return Location("<unknown>", 1, "safewriter")
     return Location(frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__", ""))
 
 
 def warn(category: type[SafeWriterWarning], message: str) -> None:
-    """Warn at the innermost line of code that is neither ours nor torch's writer."""
-    level = 1
-    frame: FrameType | None = sys._getframe(0)
-    while frame is not None and _is_ours(frame):
-        frame = frame.f_back
-        level += 1
-    text = _with_name(message, category)
-    warnings.warn(text, category, stacklevel=level if frame is not None else 2)
+    """Warn at :func:`user_location`."""
+    _, level = _users_frame()
+    warnings.warn(_with_name(message, category), category, stacklevel=level + 1)
 
 
 class Notice(NamedTuple):

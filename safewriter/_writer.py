@@ -9,6 +9,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
@@ -55,7 +56,9 @@ class SafeSummaryWriter(SummaryWriter):
         max_queue: Accepted, and without effect on a local directory: there is no queue.
         flush_secs: Accepted, and without effect on a local directory, in seconds: an event is in
             the kernel when ``add_*`` returns.
-        filename_suffix: Appended to the name of the event file.
+        filename_suffix: Appended to the name of the event file, if this writer is the one that
+            makes it. A writer that joins a run logs to the file that is there: TensorBoard reads
+            one file of a directory after the other, so two at a time would hide points.
         unique: Make a directory ``<time>[_comment][_rankN]`` below `log_dir` for each run. A run is
             one start of a program: writers of one process on one `log_dir` share it. If False, the
             run is exactly `log_dir`, or without one torch's own ``runs/<when_host><comment>``.
@@ -602,7 +605,8 @@ class SafeSummaryWriter(SummaryWriter):
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_files": {}}
         if state.pop("_member", None) is not None:
-            state["_origin"] = str(self.log_dir), this_process(), self._run.request
+            request = replace(self._run.request, suffix=self.filename_suffix)
+            state["_origin"] = str(self.log_dir), this_process(), request
         return state
 
     def __copy__(self) -> NoReturn:
@@ -641,6 +645,7 @@ for _name in (
     "add_tensor",
     "add_histogram_raw",
     "add_image_with_boxes",
+    "add_figure",
     "add_video",
     "add_audio",
     "add_pr_curve",

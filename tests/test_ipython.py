@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from safewriter.events import RunStatus, run_status
+from tests.doctor import situations
 from tests.support import event_files, read_runs
+from tests.support.event_bytes import version_record
 from tests.support.processes import child_env
 
 DEADLINE = 120.0
@@ -182,6 +185,25 @@ for step in range(20):
     assert len(runs) == 2
     for scalars in runs.values():
         assert scalars == {"train/loss": CURVE, "val/loss": CURVE}
+
+
+LISTS = {"terminal": "!{}", "script": "%%bash\n{}", "lines": "found = !{}\nprint(found.n)"}
+
+
+@pytest.mark.parametrize("how", LISTS)
+def test_the_list_of_runs_in_a_cell(kernel, directory, how):
+    """Whole names, with colours at most: no bar, no moving cursor; whole lines if not shown."""
+    names = [f"2026-11-24_21-00-{number:02}_resnet50-lr0.1-augmented" for number in range(60)]
+    for name in names:
+        header, curve = version_record(situations.START), situations.scalars("a", range(10))
+        situations.write(directory / "many" / name, header, curve)
+    printed = kernel.run(LISTS[how].format(f"{sys.executable} -m safewriter ls many"))
+    lines = re.sub(r"\x1b\[\d*m", "", printed).splitlines()
+    assert "\x1b" not in "".join(lines)
+    assert lines[0].split()[:5] == ["name", "status", "age", "last", "step"]
+    assert ("events" in lines[0]) is (how != "terminal")
+    assert [line.split()[0] for line in lines[1:]] == names
+    assert all("  unknown  " in line for line in lines[1:])
 
 
 def test_a_kernel_that_ends_leaves_finished_runs(kernel, directory):

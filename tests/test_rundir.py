@@ -21,6 +21,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.tensorboard import SummaryWriter
 
 from safewriter import (
     ArgumentTypeError,
@@ -31,6 +32,7 @@ from safewriter import (
     RunDirectoryError,
     SafeSummaryWriter,
     SplitRunWarning,
+    patch,
 )
 from safewriter._run.directory import run_name
 from safewriter._run.rank import process_rank
@@ -490,8 +492,20 @@ def test_events_of_an_earlier_run_are_told(tmp_path):
     assert run == tmp_path
     assert len(event_files(tmp_path)) == 2
     (message,) = (str(warning.message) for warning in caught)
-    for part in (repr(str(tmp_path)), "unique=True", "resume=True", "purge_step="):
+    cures = ("unique=True", "resume=True", "purge_step=", "safewriter.patch(resume=True)")
+    for part in (repr(str(tmp_path)), *cures):
         assert part in message
+
+
+def test_who_does_not_make_the_writer_says_to_patch_that_the_run_goes_on(tmp_path):
+    """A library's writer on a directory with events, such as Lightning's, goes on as patched."""
+    for unique in (True, False):
+        log_dir = tmp_path / str(unique)
+        log_dir.mkdir()
+        (log_dir / "events.out.tfevents.1700000000.host.1.0").touch()
+        with patch(unique=unique, resume=True), SummaryWriter(log_dir) as writer:
+            writer.add_scalar("loss", 1.0, 0)
+        assert writer.log_dir == log_dir
 
 
 @pytest.mark.parametrize("goes_on", [{"purge_step": 3}, {"resume": True}], ids=str)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 import safewriter
 from safewriter import (
@@ -191,6 +191,26 @@ def test_a_warning_points_at_the_call(tmp_path, make, call, category):
     """The line of the user's call is named, with our writer, through patch() and in subclasses."""
     patch()
     writer = make(tmp_path)
+    _twice(writer)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call(writer)
+    writer.close()
+    assert_here(caught, category)
+
+
+@pytest.mark.parametrize(("call", "category"), CALLS.values(), ids=CALLS)
+def test_a_trackers_wrapper_is_not_the_call(tmp_path, monkeypatch, call, category):
+    """A tracker that wraps torch's methods stands between the user's line and torch's."""
+
+    def wrapped(original: Any) -> Any:
+        return lambda *args, **kwargs: original(*args, **kwargs)
+
+    for owner in (SummaryWriter, FileWriter):
+        for name, method in list(vars(owner).items()):
+            if name.startswith("add_"):
+                monkeypatch.setattr(owner, name, wrapped(method))
+    writer = SafeSummaryWriter(tmp_path)
     _twice(writer)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

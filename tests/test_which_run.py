@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import pickle
 import signal
 import threading
 import time
@@ -257,6 +258,75 @@ def test_a_second_missing_step_while_it_waits(tmp_path):
             second.add_scalar("note", 2.0)
         assert "note" not in tags_on_disk(first.log_dir)
     assert read_scalars(first.log_dir)["note"].steps.tolist() == [0, 1]
+
+
+def suffixes(run: str | Path) -> list[str]:
+    """Return how the names of the event files in a directory end, behind the counter."""
+    return [Path(path).name.rpartition(".00")[2] for path in event_files(run)]
+
+
+def test_a_writer_that_joins_logs_to_the_file_that_is_there(tmp_path):
+    """Whatever filename_suffix it has, and also after the file was closed."""
+    first = SafeSummaryWriter(tmp_path, filename_suffix=".a")
+    second = SafeSummaryWriter(tmp_path, filename_suffix=".b")
+    for writer in (first, second):
+        log(writer, range(2), tag=writer.filename_suffix)
+        writer.close()
+    with SafeSummaryWriter(tmp_path, filename_suffix=".c") as third:
+        log(third, range(2, 4), tag=".a")
+    assert suffixes(third.log_dir) == [".a"]
+    assert first.log_dir == second.log_dir == third.log_dir
+
+
+def test_the_file_of_a_new_round_has_the_suffix_of_its_writer(tmp_path):
+    """The earlier rounds' suffix stays with their file."""
+    runs = []
+    for suffix in (".a", ".b", ""):
+        with SafeSummaryWriter(tmp_path, filename_suffix=suffix) as writer:
+            log(writer, range(3))
+        runs.append(writer.log_dir)
+    assert [suffixes(run) for run in runs] == [[".a"], [".b"], [""]]
+
+
+def test_a_series_has_the_suffix_of_the_writer_that_begins_it(tmp_path):
+    """A series has a file of its own, also in a run that the writer joined."""
+    with (
+        SafeSummaryWriter(tmp_path, filename_suffix=".a"),
+        SafeSummaryWriter(tmp_path, filename_suffix=".b") as second,
+    ):
+        second.add_scalars("pair", {"x": 1.0}, 0)
+    assert suffixes(Path(second.log_dir) / "pair_x") == [".b"]
+
+
+def test_a_pickled_writer_keeps_its_suffix(tmp_path):
+    """In another process it has a directory of its own, and so its own file."""
+    with (
+        SafeSummaryWriter(tmp_path, filename_suffix=".a"),
+        SafeSummaryWriter(tmp_path, filename_suffix=".b") as second,
+    ):
+        run_python(
+            f"import pickle; pickle.loads({pickle.dumps(second)!r}).add_scalar('loss', 1.0, 0)",
+            check=True,
+        )
+        log(second, range(1))
+    (child,) = Path(second.log_dir).glob("fork-*")
+    assert suffixes(child) == [".b"]
+
+
+def test_a_resumed_run_has_a_file_with_the_suffix_of_the_writer_that_resumes(tmp_path):
+    """Each start has a file of its own."""
+    for suffix in (".a", ".b"):
+        run_python(
+            f"""
+            from safewriter import SafeSummaryWriter
+            with SafeSummaryWriter({str(tmp_path)!r}, resume=True, filename_suffix={suffix!r}) as w:
+                w.add_scalar("loss", 1.0)
+            """,
+            check=True,
+            env={"PYTHONWARNINGS": "ignore"},
+        )
+    (run,) = tmp_path.iterdir()
+    assert suffixes(run) == [".a", ".b"]
 
 
 @pytest.mark.parametrize("join", [True, False])

@@ -30,7 +30,8 @@ def console(*, stderr: bool = False) -> Console:
             raise  # `main` ends the command; rich would do so with exit status 1.
 
     found = _Console(stderr=stderr, highlight=False)
-    if not found.is_terminal and "COLUMNS" not in os.environ:
+    # Not `is_terminal`: what asks for colours in a pipe, such as a notebook, wants whole lines.
+    if not found.file.isatty() and "COLUMNS" not in os.environ:
         found.width = _UNBROKEN
     return found
 
@@ -59,7 +60,9 @@ def _strict(value: Any) -> Any:
 def progress_bar(*, quiet: bool) -> AbstractContextManager[ProgressCallback | None]:
     """Return a bar on standard error, if that is a terminal; it shows once a tree is large."""
     errors = console(stderr=True)
-    return nullcontext(None) if quiet or not errors.is_terminal else _ProgressBar(errors)
+    # In a notebook there is a terminal, but what moves the cursor is not understood.
+    quiet = quiet or not errors.is_terminal or "JPY_PARENT_PID" in os.environ
+    return nullcontext(None) if quiet else _ProgressBar(errors)
 
 
 class _ProgressBar(AbstractContextManager[ProgressCallback]):

@@ -298,7 +298,8 @@ def _begin(request: RunRequest, member: Member, taken: set[str], notices: list[N
                 ReusedRunWarning,
                 f"{directory!r} already holds the events of an earlier run, and TensorBoard will "
                 "draw both as one. Leave unique=True for a directory of its own, or say that the "
-                "run goes on: resume=True or purge_step=.",
+                "run goes on: resume=True or purge_step= where you make the writer, "
+                "safewriter.patch(resume=True) where a library makes it.",
             )
         )
     if request.named:

@@ -18,6 +18,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from safewriter import _lifecycle
@@ -298,11 +299,16 @@ class Run:
         """Return the directory of a part."""
         return series_directory(self.directory, subdir)
 
-    def part(self, subdir: str = "") -> Part:
-        """Return the run's own part (``""``), or that of a series below it."""
+    def part(self, subdir: str = "", suffix: str | None = None) -> Part:
+        """Return the run's own part (``""``), or that of a series below it.
+
+        `suffix` is that of the writer that needs it first, which may have joined; None for the
+        run's.
+        """
         part = self.parts.get(subdir)
         if part is None:
-            file = self.place.file(self.path(subdir), self.request, self._looked)
+            request = self.request if suffix is None else replace(self.request, suffix=suffix)
+            file = self.place.file(self.path(subdir), request, self._looked)
             ledger = TagLedger(self.request.train_tags, self.request.eval_tags)
             part = self.parts.setdefault(subdir, Part(file, ledger))
             if self._over >= 0:
@@ -310,12 +316,14 @@ class Run:
                 part.file.close(self._over, look=False)
         return part
 
-    def prepare(self, subdir: str, generation: int, *, strict: bool = False) -> Part:
-        """Return a part that has followed the run to an opening. Without ``state_lock``.
+    def prepare(
+        self, subdir: str, generation: int, suffix: str | None = None, *, strict: bool = False
+    ) -> Part:
+        """Return a :meth:`part` that has followed the run to an opening. Without ``state_lock``.
 
         With `strict`, raises :class:`RunDirectoryError` for what the directory holds already.
         """
-        part = self.part(subdir)
+        part = self.part(subdir, suffix)
         notices = part.prepare(
             self.path(subdir),
             generation,

@@ -84,7 +84,7 @@ class RunFileWriter(FileWriter):
         if binding is None or not binding.run.has(self._member, binding.generation):
             generation = ready(self._member)
             run = self._member.run
-            part = run.prepare(self._subdir, generation)
+            part = run.prepare(self._subdir, generation, self._arguments[2])
             directory = part.file.directory
             if (
                 binding is None

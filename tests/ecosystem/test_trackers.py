@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.ecosystem.conftest import Programs
+from tests.ecosystem.outcome import Outcome
+
+
+def received(outcome: Outcome) -> list[list[object]]:
+    """Return what the tracker has received, as it wrote it down: name, step, value."""
+    text = (outcome.directory / "received.json").read_text(encoding="utf-8")
+    return [list(item) for item in json.loads(text)]
 
 
 @pytest.mark.parametrize("tool", ["comet", "wandb", "mlflow", "clearml"])
@@ -16,15 +24,10 @@ def test_a_tracker_receives_what_it_receives_from_torchs_writer(
     programs: Programs, tmp_path: Path, tool: str, mode: str
 ) -> None:
     """Hooked before torch's writer is made safe (late) or after."""
-
-    def received(directory: Path) -> list[list[object]]:
-        text = (directory / "received.json").read_text(encoding="utf-8")
-        return [list(item) for item in json.loads(text)]
-
-    stock = received(programs.stock("trackers.py", [tool], [""]).directory)
+    stock = received(programs.stock("trackers.py", [tool], [""]))
     ours = programs.start(tmp_path, mode, "trackers.py", [tool], [""])
     assert ["train/loss", 9] in [item[:2] for item in stock]
-    assert received(ours.directory) == stock
+    assert received(ours) == stock
     assert ours.warned == []
     steps = [
         step
@@ -34,3 +37,38 @@ def test_a_tracker_receives_what_it_receives_from_torchs_writer(
         if tag == "train/loss"
     ]
     assert steps == list(range(10))
+
+
+@pytest.mark.parametrize("tool", ["comet", "mlflow"])
+def test_a_warning_names_the_users_lines(programs: Programs, tmp_path: Path, tool: str) -> None:
+    """Not the one of the tracker that passes on everything."""
+    ours = programs.start(tmp_path, "late", "trackers.py", [tool, "baseline"], [""])
+    lines = (tmp_path / "trackers.py").read_text(encoding="utf-8").splitlines()
+    evaluated, trained = (
+        next(number for number, line in enumerate(lines, 1) if line.endswith(f"# {word}"))
+        for word in ("evaluated", "trained")
+    )
+    (warning,) = ours.warned
+    assert warning.startswith(f"BaselineWarning trackers.py:{trained} ")
+    assert f"trackers.py:{evaluated})" in warning
+
+
+@pytest.mark.parametrize("args", [["tb/TIME/train,tb/TIME/val"], ["exactly", "tb/train,tb/val"]])
+def test_the_names_that_wandb_gives_to_several_directories(
+    programs: Programs, tmp_path: Path, args: list[str]
+) -> None:
+    """As with torch's writer, if the time of the start is above them or they are exact."""
+    stock = programs.stock("trackers.py", ["wandb", *args], [""])
+    ours = programs.start(tmp_path, "late", "trackers.py", ["wandb", *args], [""])
+    assert {name for name, *_ in received(stock)} >= {"train/loss", "val/loss"}
+    assert received(ours) == received(stock)
+    assert ours.warned == []
+
+
+def test_wandb_names_a_run_below_one_of_several_directories_by_its_time(
+    programs: Programs, tmp_path: Path
+) -> None:
+    """What the docs say of it: it knows nothing but the path below the common root."""
+    ours = programs.start(tmp_path, "late", "trackers.py", ["wandb", "tb/train,tb/val"], [""])
+    names = {re.sub(r"[\d-]+_[\d-]+", "<start>", str(name)) for name, *_ in received(ours)}
+    assert names >= {"train/<start>/loss", "val/<start>/loss"}

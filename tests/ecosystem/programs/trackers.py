@@ -1,8 +1,10 @@
 """A tracker that listens to torch's writer, and what it has received at the end.
 
-    trackers.py TOOL
+    trackers.py TOOL [baseline | [exactly] LOG_DIR,LOG_DIR...]
 
-Without the network. Writes ``received.json``: kind or name, step and value of each thing.
+With several log directories, each has one curve; ``TIME`` in them is that of this start, and
+``exactly`` has safe writers be made with ``unique=False``. Without the network. Writes
+``received.json``: kind or name, step and value of each thing.
 """
 
 import glob
@@ -10,6 +12,7 @@ import json
 import os
 import struct
 import sys
+import time
 import zipfile
 
 
@@ -151,12 +154,36 @@ def log():
         writer.add_hparams({"lr": 0.1, "size": 4}, {"best": 0.5}, run_name="hparams")
 
 
+def log_baseline():
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter("tb/training") as writer:
+        writer.add_scalar("val/loss", 2.0, 0)  # evaluated
+        writer.add_scalar("train/loss", 1.0, 1)  # trained
+
+
+def log_to_each(log_dirs):
+    from torch.utils.tensorboard import SummaryWriter
+
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    writers = [SummaryWriter(log_dir.replace("TIME", now)) for log_dir in log_dirs]
+    for writer in writers:
+        writer.add_scalar("loss", 1.0, 0)
+    for writer in writers:
+        writer.close()
+
+
 tool = {"comet": Comet, "wandb": Wandb, "mlflow": Mlflow, "clearml": Clearml}[sys.argv[1]]()
 tool.hook()
 if os.environ.get("ECOSYSTEM_LATE"):
     import safewriter
 
-    safewriter.patch()
-log()
+    safewriter.patch(unique="exactly" not in sys.argv)
+if "baseline" in sys.argv:
+    log_baseline()
+elif "," in sys.argv[-1]:
+    log_to_each(sys.argv[-1].split(","))
+else:
+    log()
 with open("received.json", "w", encoding="utf-8") as file:
     json.dump(sorted(tool.received(), key=str), file, indent=1)
