@@ -7,7 +7,6 @@ wait for a file whose thread waits for the table.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from functools import partial
@@ -111,8 +110,10 @@ class Descriptor:
     def _close(self, index: int) -> None:
         # Closed and forgotten in one step of C code. What a signal handler's exception would leave
         # in the list may be the number, by then, of the same file opened again.
-        with contextlib.suppress(IndexError):  # A handler was quicker.
+        try:
             list(map(os.close, map(self._numbers.pop, (index,))))
+        except IndexError:  # A handler was quicker.
+            return
 
     def __del__(self) -> None:
         while True:
