@@ -197,7 +197,7 @@ class UnlockedRunWarning(RunWarning):
 
 
 # contextlib: some of our methods are decorated with a context manager of it.
-_OURS = ("safewriter", "torch.utils.tensorboard", "tensorboard", "contextlib")
+_OURS = ("safewriter", "torch.utils.tensorboard", "tensorboard", "tensorboardX", "contextlib")
 
 
 def _is_ours(frame: FrameType) -> bool:

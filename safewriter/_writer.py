@@ -8,7 +8,7 @@ import os
 import posixpath
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
@@ -30,7 +30,7 @@ from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
 from safewriter._torch import constructor, hooks, summaries
-from safewriter._torch.file_writer import RunFileWriter, step_of
+from safewriter._torch.file_writer import RunFileWriter, TorchFileWriter, step_of
 from safewriter._torch.series import AllWriters, series_name
 from safewriter._torch.valid_text import valid_text
 
@@ -87,6 +87,7 @@ class SafeSummaryWriter(SummaryWriter):
     _member: Member | None = None
     # The file writers of this writer, by what they are called below the run; empty when closed.
     _files: dict[str, RunFileWriter]
+    _file_writer_class: type[RunFileWriter] = TorchFileWriter
     # What holds for a writer that did not have our arguments, because only torch's __init__ ran.
     _unasked: ClassVar[Mapping[str, Any]] = {}
 
@@ -206,7 +207,7 @@ class SafeSummaryWriter(SummaryWriter):
 
     def _new_file_writer(self, subdir: str = "", series: str | None = None) -> RunFileWriter:
         assert self._member is not None
-        return RunFileWriter(
+        return self._file_writer_class(
             self._member,
             self.max_queue,
             self.flush_secs,
@@ -436,13 +437,10 @@ class SafeSummaryWriter(SummaryWriter):
         global_step: int | None = None,
     ) -> None:
         """Write hyperparameters and metrics to a run below this one, as torch does."""
-        writer = self._get_file_writer()
-        if self._run.place.is_silent:
-            return
-        writer.begin_hparams(hash(repr((hparam_dict, hparam_domain_discrete))))
-        self._run.used = True
-        try:
-            super().add_hparams(
+        log = super().add_hparams
+        self._log_hparams(
+            (hparam_dict, hparam_domain_discrete),
+            lambda: log(
                 hparam_dict,
                 metric_dict,
                 **_given(
@@ -450,7 +448,17 @@ class SafeSummaryWriter(SummaryWriter):
                     run_name=run_name,
                     global_step=global_step,
                 ),
-            )
+            ),
+        )
+
+    def _log_hparams(self, content: object, log: Callable[[], None]) -> None:
+        writer = self._get_file_writer()
+        if self._run.place.is_silent:
+            return
+        writer.begin_hparams(hash(repr(content)))
+        self._run.used = True
+        try:
+            log()
         except RunDirectoryError as error:
             if not may_pass(error.__cause__):
                 raise
@@ -602,5 +610,4 @@ class _HparamsWriter(SafeSummaryWriter):
         super(SafeSummaryWriter, self).__init__(log_dir)
 
 
-constructor.use_for_hparams(_HparamsWriter, SafeSummaryWriter)
-constructor.install()
+constructor.install_torchs(_HparamsWriter, SafeSummaryWriter)
