@@ -35,7 +35,7 @@ def _patched() -> Iterator[None]:
 def is_safe(writer: Any) -> bool:
     """Tell whether it writes to a file of ours, by its name."""
     name = os.path.basename(writer.file_writer.event_writer._ev_writer._file_name)
-    return name.endswith(".00")
+    return bool(name.endswith(".00"))
 
 
 def log(writer: Any) -> Path:
@@ -184,7 +184,6 @@ def test_where_it_is_not_installed(tmp_path):
     code = """
         import sys
         import safewriter
-        sys.path[:] = [path for path in sys.path]
         class Missing:
             def find_spec(self, name, path, target=None):
                 if name == "tensorboardX":

@@ -24,16 +24,14 @@ from safewriter._torch.file_writer import RunFileWriter
 from safewriter._torch.series import AllWriters
 
 
-class XEventWriter(RunEventWriter, EventFileWriter):  # type: ignore[misc]  # untyped, as all here
+class XEventWriter(EventFileWriter, RunEventWriter):  # type: ignore[misc]  # untyped, as all here
     """tensorboardX's event writer with an event file of ours in place of its queue and thread."""
 
     module = library
+    __init__, flush, close = RunEventWriter.__init__, RunEventWriter.flush, RunEventWriter.close
     # Its users take the file's name from the one; its code, and what hooks it, use the other.
     _ev_writer = _event_queue = property(lambda self: self)
     _closed = False
-
-    def add_event(self, event: Any) -> None:
-        EventFileWriter.add_event(self, event)
 
     def put(self, event: Any) -> None:
         self._sink.write(event)
