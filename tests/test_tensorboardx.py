@@ -273,6 +273,7 @@ def log_everything(writer: Any) -> None:
     with writer.use_metadata(global_step=11, walltime=6.0):
         writer.add_scalar("metadata", 0.5)
     writer.add_hparams({"lr": 0.1}, {"best": 1.0}, name="session", global_step=12)
+    writer.add_embedding(np.zeros((2, 3)))
     writer.flush()
     writer.close()
     writer.close()
@@ -304,6 +305,22 @@ def test_everything_is_written_as_stock_writes_it(tmp_path):
         for value in event.summary.value
     }
     assert (times["scalar"], times["metadata"]) == (5.0, 6.0)
+
+
+def test_files_beside_the_events(tmp_path):
+    """A run that has nothing but an embedding is not empty."""
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_embedding(np.zeros((2, 3)))
+    assert (Path(writer.logdir) / "00000" / "default" / "tensors.tsv").exists()
+
+
+def test_hyperparameters_after_close(tmp_path):
+    """The run goes on, as with everything else that is logged then."""
+    writer = SummaryWriter(tmp_path)
+    directory = log(writer)
+    writer.add_hparams({"lr": 0.1}, {"best": 1.0}, name="session")
+    writer.close()
+    assert read_scalars(directory / "session") == {"best": [(0, 1.0)]}
 
 
 def test_warnings_name_the_users_line(tmp_path):

@@ -48,9 +48,10 @@ class XFileWriter(RunFileWriter, FileWriter):  # type: ignore[misc]
         return super()._check(summary, given, walltime)
 
     def get_logdir(self) -> str:
-        # That only names the series, and must not decide which run is written.
-        is_series = sys._getframe(1).f_code.co_name == "add_scalars"
-        return self.directory if is_series else super().get_logdir()
+        if sys._getframe(1).f_code.co_name == "add_scalars":
+            return self.directory  # Only to name the series: it must not decide which run it is.
+        self._member.run.used = True  # An embedding's files, for example.
+        return super().get_logdir()
 
 
 class XWriter(SummaryWriter):  # type: ignore[misc]
@@ -97,7 +98,12 @@ class XWriter(SummaryWriter):  # type: ignore[misc]
         cls.__init__(safe, **arguments)
         return safe
 
+    def add_embedding(self, *args: Any, **kwargs: Any) -> None:
+        if self._safe is None or not self._safe._run.place.is_silent:
+            super().add_embedding(*args, **kwargs)
+
     def add_hparams(self, hparam_dict: Any, *args: Any, **kwargs: Any) -> None:
+        self._get_file_writer()
         log = functools.partial(super().add_hparams, hparam_dict, *args, **kwargs)
         log() if self._safe is None else self._safe._log_hparams(hparam_dict, log)
 
