@@ -55,10 +55,7 @@ def install(library: type, choice: Callable[[type, FrameType], type]) -> None:
 
 
 def install_torchs(hparams: _Class, safe: _Class) -> None:
-    """Have torch's class make what is chosen, and its ``add_hparams`` make `hparams`.
-
-    That is where the writer is a `safe` one.
-    """
+    """Have torch's class make what is chosen, and ``add_hparams`` of a `safe` one `hparams`."""
     global for_hparams, safe_base
     for_hparams, safe_base = hparams, safe
     install(SummaryWriter, _torchs)

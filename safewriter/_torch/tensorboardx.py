@@ -59,19 +59,14 @@ class XWriter(SummaryWriter):  # type: ignore[misc]
 
     # None where tensorboardX is to write nothing, or to a directory with a scheme.
     _safe: Any = None
+    logdir = property(  # It follows where the run goes.
+        lambda self: vars(self)["logdir"] if self._safe is None else self._safe.log_dir,
+        lambda self, value: vars(self).update(logdir=value),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._given = _SIGNATURE.bind(*args, **kwargs).arguments
         super().__init__(*args, **kwargs)
-
-    @property
-    def logdir(self) -> Any:
-        """The directory of the run, which follows where it goes."""
-        return vars(self)["logdir"] if self._safe is None else self._safe.log_dir
-
-    @logdir.setter
-    def logdir(self, value: Any) -> None:
-        self.__dict__["logdir"] = value
 
     def _get_file_writer(self) -> Any:
         if self._safe is None:
@@ -86,16 +81,14 @@ class XWriter(SummaryWriter):  # type: ignore[misc]
         return self.file_writer
 
     def _make_safe(self, given: dict[str, Any]) -> Any:
-        arguments = {name: given[name] for name in given if name in _SHARED}
-        arguments |= given.get("kwargs", {})
+        arguments = {name: given[name] for name in _SHARED & given.keys()} | given.get("kwargs", {})
         if log_dir := given.get("logdir") or given.get("log_dir"):
             arguments["log_dir"] = log_dir
-        cls = constructor.everywhere or constructor.safe_base
-        if isinstance(self, XHparamsWriter):
-            cls = constructor.for_hparams
-        safe = object.__new__(cls)
+        is_hparams = isinstance(self, XHparamsWriter)
+        cls = constructor.for_hparams if is_hparams else constructor.everywhere
+        safe = object.__new__(cls or constructor.safe_base)
         safe._file_writer_class = XFileWriter  # Before its constructor makes one.
-        cls.__init__(safe, **arguments)
+        type(safe).__init__(safe, **arguments)
         return safe
 
     def add_embedding(self, *args: Any, **kwargs: Any) -> None:
@@ -135,5 +128,5 @@ def _choice(cls: type, maker: FrameType) -> type:
 
 
 _SIGNATURE = inspect.signature(SummaryWriter)
-_SHARED = ("comment", "purge_step", "max_queue", "flush_secs", "filename_suffix")
+_SHARED = {"comment", "purge_step", "max_queue", "flush_secs", "filename_suffix"}
 constructor.install(SummaryWriter, _choice)
