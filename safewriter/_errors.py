@@ -196,9 +196,9 @@ class UnlockedRunWarning(RunWarning):
     """The file system cannot lock the run directory."""
 
 
-_TORCHS = "torch.utils.tensorboard"
+_LIBRARIES = ("torch.utils.tensorboard", "tensorboardX")
 # contextlib: some of our methods are decorated with a context manager of it.
-_OURS = ("safewriter", _TORCHS, "tensorboard", "contextlib")
+_OURS = ("safewriter", *_LIBRARIES, "tensorboard", "contextlib")
 
 
 def _is_of(name: str, packages: tuple[str, ...]) -> bool:
@@ -206,9 +206,9 @@ def _is_of(name: str, packages: tuple[str, ...]) -> bool:
 
 
 def _users_frame() -> tuple[FrameType | None, int]:
-    """Return the innermost frame that is neither ours nor torch's writer, and its stack level.
+    """Return the innermost frame that is neither ours nor a library's writer, and its stack level.
 
-    Whoever calls torch's code may be a tracker that wraps a method of it: our own, of the writer,
+    Whoever calls the library may be a tracker that wraps a method of it: our own, of the writer,
     is further out then, and was called by the user.
     """
     frame: FrameType | None = sys._getframe(1)
@@ -217,7 +217,7 @@ def _users_frame() -> tuple[FrameType | None, int]:
         name = frame.f_globals.get("__name__", "")
         if name == "safewriter._writer":
             found, is_by_user = None, True
-        elif found is None and _is_of(name, (_TORCHS,)):
+        elif found is None and _is_of(name, _LIBRARIES):
             is_by_user = False
         elif found is None and not _is_of(name, _OURS):
             found, found_level = frame, level

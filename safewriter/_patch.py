@@ -11,7 +11,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from safewriter import _lifecycle
 from safewriter._errors import ArgumentTypeError
 from safewriter._run.request import check_arguments
-from safewriter._torch import constructor
+from safewriter._torch import constructor, importing
 from safewriter._writer import SafeSummaryWriter
 
 _SIGNATURE = inspect.signature(SafeSummaryWriter.__init__)
@@ -64,12 +64,16 @@ class Patch:
             _apply()
 
 
-def patch(**defaults: Any) -> Patch:
+def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
     """Make ``torch.utils.tensorboard.SummaryWriter(...)`` make safe writers, everywhere.
 
     It does not matter where the name was imported, before or after. Calling a subclass makes an
     instance of it that is a safe writer as well, and stays one. `defaults` are keyword arguments of
     :class:`SafeSummaryWriter` for every writer that is not given them; the latest patch's hold.
+
+    With `tensorboardx`, so it is with tensorboardX's ``SummaryWriter``, now or once it is imported:
+    its API stays, while its events go to a run and a file of ours, without a queue or a thread.
+    Directories with a scheme and its ``GlobalSummaryWriter``, for several processes, stay its own.
 
     Returns a context manager that undoes this patch; torch's writers are made again once every
     patch is undone. Raises :class:`ArgumentTypeError`, :class:`ArgumentValueError` or
@@ -79,15 +83,19 @@ def patch(**defaults: Any) -> Patch:
     unknown = sorted(set(defaults) - set(_SIGNATURE.parameters) | set(defaults) & {"self"})
     if unknown:
         raise ArgumentTypeError(
-            f"patch() got {', '.join(map(repr, unknown))}, but its keywords are those of "
-            f"SafeSummaryWriter: {', '.join(list(_SIGNATURE.parameters)[1:])}",
+            f"patch() got {', '.join(map(repr, unknown))}, but its keywords are tensorboardx "
+            f"and those of SafeSummaryWriter: {', '.join(list(_SIGNATURE.parameters)[1:])}",
             argument=unknown[0],
         )
+    if tensorboardx is not True:
+        defaults["tensorboardx"] = tensorboardx
     check_arguments(defaults)
     made = Patch(defaults)
     with _lifecycle.state_lock:
         _patches.append(made)
         _apply()
+    if tensorboardx:
+        importing.reach()
     return made
 
 
@@ -104,12 +112,13 @@ def is_patched() -> bool:
 
 
 def _apply() -> None:
-    defaults = _patches[-1]._defaults if _patches else {}
+    defaults = {"tensorboardx": bool(_patches), **(_patches[-1]._defaults if _patches else {})}
+    tensorboardx = defaults.pop("tensorboardx")
     PatchedSummaryWriter._defaults = defaults
     PatchedSummaryWriter._unasked = {
         name: value for name, value in defaults.items() if name not in _TORCHS
     }
-    constructor.choose(PatchedSummaryWriter if _patches else None)
+    constructor.choose(PatchedSummaryWriter if _patches else None, tensorboardx=tensorboardx)
 
 
 for _public in (patch, unpatch, is_patched):

@@ -8,7 +8,7 @@ import os
 import posixpath
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -32,7 +32,7 @@ from safewriter._run.process import this_process
 from safewriter._run.request import RunRequest, make_request
 from safewriter._run.run import Member, Run
 from safewriter._torch import constructor, hooks, hparams, summaries
-from safewriter._torch.file_writer import RunFileWriter, step_of
+from safewriter._torch.file_writer import RunFileWriter, TorchFileWriter, step_of
 from safewriter._torch.series import AllWriters, series_name
 from safewriter._torch.valid_text import valid_text
 
@@ -93,6 +93,7 @@ class SafeSummaryWriter(SummaryWriter):
     _files: dict[str, RunFileWriter]
     # What add_hparams was given, of all calls together.
     _hparams: Mapping[str, Any] = MappingProxyType({})
+    _file_writer_class: type[RunFileWriter] = TorchFileWriter
     # What holds for a writer that did not have our arguments, because only torch's __init__ ran.
     _unasked: ClassVar[Mapping[str, Any]] = {}
 
@@ -212,7 +213,7 @@ class SafeSummaryWriter(SummaryWriter):
 
     def _new_file_writer(self, subdir: str = "", series: str | None = None) -> RunFileWriter:
         assert self._member is not None
-        return RunFileWriter(
+        return self._file_writer_class(
             self._member,
             self.max_queue,
             self.flush_secs,
@@ -313,6 +314,11 @@ class SafeSummaryWriter(SummaryWriter):
             writers = self._series_writers(main_tag, remaining)
             for writer, point in zip(writers, points, strict=True):
                 writer.add_summary(point, global_step, walltime)
+
+    @property
+    def _class_below(self) -> type[SafeSummaryWriter]:
+        """What torch's ``add_hparams`` makes."""
+        return _Unwritten if getattr(_inside, "unwritten", False) else _HparamsWriter
 
     @contextlib.contextmanager
     def _all_writers_stay(self) -> Iterator[None]:
@@ -463,14 +469,16 @@ class SafeSummaryWriter(SummaryWriter):
                     'metrics come from a dict: pass {"lr": 0.1}',
                     argument=name,
                 )
-        writer = self._get_file_writer()
-        if self._run.place.is_silent:
-            return
         metrics = dict(metric_dict)
+        others = _given(hparam_domain_discrete=hparam_domain_discrete, global_step=global_step)
         if run_name:
             # torch leaves out what is None.
             values = hparams.flat({k: v for k, v in hparam_dict.items() if v is not None})
-            self._add_hparams_below(values, metrics, hparam_domain_discrete, run_name, global_step)
+            log = functools.partial(super().add_hparams, values, metrics, run_name=run_name)
+            self._log_hparams((values, hparam_domain_discrete), lambda: log(**others))
+            return
+        writer = self._get_file_writer()
+        if self._run.place.is_silent:
             return
         values = hparams.flat(hparam_dict)
         experiment = None
@@ -482,13 +490,7 @@ class SafeSummaryWriter(SummaryWriter):
         if hooks.hooked("add_hparams"):
             _inside.unwritten = True
             try:
-                super().add_hparams(
-                    values,
-                    metrics,
-                    **_given(
-                        hparam_domain_discrete=hparam_domain_discrete, global_step=global_step
-                    ),
-                )
+                super().add_hparams(values, metrics, **others)
             finally:
                 _inside.unwritten = False
         self._hparams = {**self._hparams, **values}
@@ -497,26 +499,14 @@ class SafeSummaryWriter(SummaryWriter):
             write = functools.partial(SafeSummaryWriter.add_scalar, self, tag, value)
             writer.log_metric(write, tag, global_step)
 
-    def _add_hparams_below(
-        self,
-        values: dict[str, Any],
-        metrics: dict[str, Any],
-        hparam_domain_discrete: dict[str, list[Any]] | None,
-        run_name: str,
-        global_step: int | None,
-    ) -> None:
-        self._get_file_writer().begin_hparams(hash(repr((values, hparam_domain_discrete))))
+    def _log_hparams(self, content: object, log: Callable[[], None]) -> None:
+        writer = self._get_file_writer()
+        if self._run.place.is_silent:
+            return
+        writer.begin_hparams(hash(repr(content)))
         self._run.used = True
         try:
-            super().add_hparams(
-                values,
-                metrics,
-                **_given(
-                    hparam_domain_discrete=hparam_domain_discrete,
-                    run_name=run_name,
-                    global_step=global_step,
-                ),
-            )
+            log()
         except RunDirectoryError as error:
             if not may_pass(error.__cause__):
                 raise
@@ -686,9 +676,4 @@ class _Unwritten(_HparamsWriter):
         """Do nothing."""
 
 
-def _writer_below() -> type[SummaryWriter]:
-    return _Unwritten if getattr(_inside, "unwritten", False) else _HparamsWriter
-
-
-constructor.use_for_hparams(_writer_below, SafeSummaryWriter)
-constructor.install()
+constructor.install_torchs(_HparamsWriter, SafeSummaryWriter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import enum
-import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from safewriter.events import event_files, read_events
 from tests.support.both_readers import READERS
 from tests.support.processes import run_python
 from tests.support.readers import read_runs, read_scalars
-from tests.support.tensorboard_server import TensorBoardServer
+from tests.support.tensorboard_server import Reader, TensorBoardServer
+
+# The columns, and what is in each row, by the run's name.
+Page = tuple[set[str], dict[str, dict[str, Any]]]
 
 SESSIONS = ("UNKNOWN", "SUCCESS", "FAILURE", "RUNNING")
 
 
-def shown(server: TensorBoardServer) -> tuple[set[str], dict[str, dict[str, Any]]]:
+def shown(server: TensorBoardServer) -> Page:
     """Return the columns, and for each row its values, its metrics and its status."""
     experiment = server.post_json("data/plugin/hparams/experiment", {})
     metrics = [info["name"] for info in experiment.get("metricInfos", ())]
@@ -54,16 +57,21 @@ def shown(server: TensorBoardServer) -> tuple[set[str], dict[str, dict[str, Any]
     return set(columns), rows
 
 
-def both(logs: Path, starts: int = 1) -> tuple[set[str], dict[str, dict[str, Any]]]:
+def both(logs: Path, starts: int = 1) -> Page:
     """Return what both readers show, which is the same after each of several starts."""
-    found = []
-    for reader in READERS:
+
+    def ask(reader: Reader) -> list[Page]:
+        found = []
         with TensorBoardServer(logs, reader) as server:
             for start in range(starts):
                 if start:
                     server.restart()
                 server.settle()
                 found.append(shown(server))
+        return found
+
+    with ThreadPoolExecutor(len(READERS)) as pool:
+        found = [page for pages in pool.map(ask, READERS) for page in pages]
     assert all(other == found[0] for other in found)
     return found[0]
 
@@ -95,7 +103,7 @@ def test_runs_with_other_keys_are_all_shown(tmp_path, starts):
         {"accuracy": 0.25 * (number + 2)} for number in range(3)
     ]
     assert {row["status"] for row in rows.values()} == {"SUCCESS"}
-    assert len({os.path.dirname(path) for path in event_files(tmp_path)}) == 3
+    assert len({path.parent for path in tmp_path.rglob("*tfevents*")}) == len(TRIALS)
 
 
 def test_with_torchs_writer_columns_vanish(tmp_path):
@@ -114,25 +122,27 @@ def test_a_live_server_shows_a_run_at_once(tmp_path):
         with SafeSummaryWriter(tmp_path / "run", unique=False) as writer:
             writer.add_hparams({"lr": 0.5}, {})
             writer.add_scalar("accuracy", 0.5, 1)
-            row = server.wait_until(lambda: shown(server)[1].get("run"))
+            server.wait_until(lambda: "run" in shown(server)[1])
+            row = shown(server)[1]["run"]
             assert (row["hparams"], row["status"]) == ({"lr": 0.5}, "UNKNOWN")
         server.wait_until(lambda: shown(server)[1]["run"]["status"] == "SUCCESS")
 
 
 def test_later_values_take_the_place_of_earlier_ones(tmp_path):
     """Keys of a second call are added or replaced; its metrics go on with the curves."""
-    with SafeSummaryWriter(tmp_path, unique=False) as writer:
+    run = tmp_path / "run"
+    with SafeSummaryWriter(run, unique=False) as writer:
         writer.add_hparams({"lr": 0.5, "seed": 1}, {"accuracy": 0.25})
         writer.add_scalar("accuracy", 0.5, 10)
         writer.add_hparams({"lr": 0.25, "width": 8}, {"accuracy": 0.75})
         writer.add_hparams({"lr": 0.125}, {"accuracy": 0.875}, global_step=20)
     columns, rows = both(tmp_path)
     assert columns == {"lr", "seed", "width"}
-    assert rows["."]["hparams"] == {"lr": 0.125, "seed": 1, "width": 8}
-    assert rows["."]["metrics"] == {"accuracy": 0.875}
+    assert rows["run"]["hparams"] == {"lr": 0.125, "seed": 1, "width": 8}
+    assert rows["run"]["metrics"] == {"accuracy": 0.875}
     curve = [(0, 0.25), (10, 0.5), (11, 0.75), (20, 0.875)]
-    assert read_scalars(tmp_path)["accuracy"] == curve
-    assert len(event_files(tmp_path)) == 2
+    assert read_scalars(run)["accuracy"] == curve
+    assert len(event_files(run)) == 2
 
 
 def test_the_same_values_again_write_nothing(tmp_path):
@@ -171,25 +181,25 @@ def test_a_run_that_fails_is_shown_as_a_failure(tmp_path):
 @pytest.mark.parametrize("end", ["killed", "finished"])
 def test_a_resumed_run_goes_on_in_its_row(tmp_path, end):
     """A run that is resumed runs again, and ends as its last session does."""
-    script = tmp_path / "train.py"
+    script, run = tmp_path / "train.py", tmp_path / "logs" / "run"
     script.write_text(
         "import os\n"
         "from safewriter import SafeSummaryWriter\n"
-        f"writer = SafeSummaryWriter({str(tmp_path / 'logs')!r}, unique=False)\n"
+        f"writer = SafeSummaryWriter({str(run)!r}, unique=False)\n"
         "writer.add_hparams({'lr': 0.5}, {'accuracy': 0.5})\n"
         f"os._exit(0) if {end == 'killed'} else writer.close()\n"
     )
     run_python(script, cwd=tmp_path)
-    writer = SafeSummaryWriter(tmp_path / "logs", unique=False, resume=True)
+    writer = SafeSummaryWriter(run, unique=False, resume=True)
     writer.add_scalar("accuracy", 0.75, 1)
     while_running = "UNKNOWN" if end == "killed" else "RUNNING"
-    assert both(tmp_path / "logs")[1]["."]["status"] == while_running
+    assert both(tmp_path / "logs")[1]["run"]["status"] == while_running
     with pytest.raises(ZeroDivisionError), writer:
         raise ZeroDivisionError
     columns, rows = both(tmp_path / "logs")
     assert columns == {"lr"}
-    assert rows["."]["status"] == "FAILURE"
-    assert rows["."]["metrics"] == {"accuracy": 0.75}
+    assert rows["run"]["status"] == "FAILURE"
+    assert rows["run"]["metrics"] == {"accuracy": 0.75}
 
 
 class Optimizer(enum.Enum):
@@ -212,7 +222,7 @@ class Unspeakable:
         raise RuntimeError
 
 
-VALUES = [
+VALUES: list[tuple[Any, Any]] = [
     (None, "None"),
     (True, True),
     (np.bool_(True), True),
@@ -316,7 +326,7 @@ def test_a_placeholder_may_be_logged_again_from_anywhere(tmp_path, recwarn):
             writer.add_scalar("val/accuracy", 0.5, step)
         writer.add_scalar("hp_metric", 0.5)
     assert [str(warning.message) for warning in recwarn] == []
-    assert read_scalars(tmp_path)["val/accuracy"] == [(0, 0.5), (1, 0.5), (2, 0.5)]
+    assert dict(read_scalars(tmp_path)["val/accuracy"]) == {0: 0.5, 1: 0.5, 2: 0.5}
 
 
 def test_a_name_keeps_torchs_layout(tmp_path):

@@ -570,7 +570,7 @@ def test_a_class_that_cannot_be_changed_is_named(tmp_path, caplog):
 
     with patch():
         assert_stock(Torchs(str(tmp_path / "Torchs")), tmp_path / "Torchs")
-        assert "Torchs'> still makes torch's writers: final" in caplog.text
+        assert "Torchs'> still makes stock writers: final" in caplog.text
         for cls in (Both, Based, Other, SummaryWriter):
             assert_safe(cls(str(tmp_path / cls.__name__)), tmp_path / cls.__name__)
     assert_safe(Both(str(tmp_path / "after")), tmp_path / "after")

@@ -139,7 +139,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
             raise _wrong_type(name, value, "a number")
         elif name == "filename_suffix" and not isinstance(value, str):
             raise _wrong_type(name, value, "a str")
-        elif name in ("unique", "resume") and value not in (True, False):
+        elif name in ("unique", "resume", "tensorboardx") and value not in (True, False):
             raise _wrong_type(name, value, "True or False")
         elif name == "join" and value not in (True, False, None):
             raise _wrong_type(name, value, "True, False or None")

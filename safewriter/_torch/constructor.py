@@ -1,4 +1,4 @@
-"""What calling torch's ``SummaryWriter`` makes.
+"""What calling torch's ``SummaryWriter``, or tensorboardX's, makes.
 
 The class stays the same object, so every reference to it that anybody holds is reached: only its
 ``__new__`` is ours from the first use on. It can never be taken away again, because a class whose
@@ -15,6 +15,7 @@ import logging
 import sys
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
@@ -25,60 +26,58 @@ logger = logging.getLogger("safewriter")
 
 _Class = type[SummaryWriter]
 
-_everywhere: _Class | None = None
-_for_hparams: Callable[[], _Class] | None = None
-_safe_base: _Class | None = None
-_previous: Any = None
-_installed = False
-_extended: weakref.WeakKeyDictionary[_Class, dict[_Class, _Class]] = weakref.WeakKeyDictionary()
+#: What every call makes while patched, and whether tensorboardX's writers are made so as well.
+everywhere: Any = None
+reaches_tensorboardx = False
+#: The writer that ``add_hparams`` makes, and the class of all safe ones.
+for_hparams: Any = None
+safe_base: Any = None
+_extended: weakref.WeakKeyDictionary[type, dict[type, type]] = weakref.WeakKeyDictionary()
 
 
-def choose(cls: _Class | None) -> None:
+def choose(cls: _Class | None, *, tensorboardx: bool) -> None:
     """Make calls of ``SummaryWriter`` and its subclasses make `cls`, or an extension of it."""
-    global _everywhere
-    _everywhere = cls
-    install()
+    global everywhere, reaches_tensorboardx
+    everywhere, reaches_tensorboardx = cls, tensorboardx
 
 
-def use_for_hparams(choose: Callable[[], _Class], safe_base: _Class) -> None:
-    """Have torch's ``add_hparams`` make what `choose` says, where the writer is a `safe_base`."""
-    global _for_hparams, _safe_base
-    _for_hparams, _safe_base = choose, safe_base
+def install(library: type, choice: Callable[[type, FrameType], type]) -> None:
+    """Have `choice` tell what the calls of a class in a frame make, from now on."""
+    previous = vars(library).get("__new__")
+
+    def new(cls: type, *args: Any, **kwargs: Any) -> Any:
+        cls = choice(cls, sys._getframe(1))
+        return object.__new__(cls) if previous is None else previous(cls, *args, **kwargs)
+
+    # For those who ask the class.
+    new.__signature__ = inspect.signature(library.__init__)  # type: ignore[attr-defined,misc]
+    library.__new__ = new  # type: ignore[method-assign,assignment]
 
 
-def install() -> None:
-    """Have our ``__new__`` called from now on."""
-    global _installed, _previous
-    if not _installed:
-        _installed = True
-        _previous = vars(SummaryWriter).get("__new__")
-        init = inspect.signature(SummaryWriter.__init__)
-        _new.__signature__ = init  # type: ignore[attr-defined]  # for those who ask the class
-        SummaryWriter.__new__ = _new  # type: ignore[method-assign,assignment]
+def install_torchs(hparams: _Class, safe: _Class) -> None:
+    """Have torch's class make what is chosen, and ``add_hparams`` of a `safe` one `hparams`."""
+    global for_hparams, safe_base
+    for_hparams, safe_base = hparams, safe
+    install(SummaryWriter, _torchs)
 
 
-def _new(cls: _Class, *args: Any, **kwargs: Any) -> Any:
-    maker = sys._getframe(1)
+def _torchs(cls: type, maker: FrameType) -> type:
     if cls is SummaryWriter and hooks.is_add_hparams(maker.f_code):
         # Below a stock writer, made before patch(), it is a stock writer as well.
-        if _safe_base is not None and isinstance(maker.f_locals.get("self"), _safe_base):
-            cls = _for_hparams() if _for_hparams else cls
-    elif _everywhere is not None:
-        cls = extended(cls, _everywhere)
-    if _previous is not None:
-        return _previous(cls, *args, **kwargs)
-    return object.__new__(cls)
+        owner = maker.f_locals.get("self")
+        return owner._class_below if isinstance(owner, safe_base) else cls
+    return cls if everywhere is None else extended(cls, everywhere)
 
 
-def extended(cls: _Class, safe: _Class) -> _Class:
-    """Return a class on both a user's subclass of torch's and a safe one; `safe` for torch's own.
+def extended(cls: type, safe: type) -> type:
+    """Return a class on both a user's subclass and a safe one; `safe` for what that is based on.
 
     A class that is safe already, or that cannot be extended, is returned as it is.
     """
-    if cls is SummaryWriter:
-        return safe
-    if _safe_base is not None and issubclass(cls, _safe_base):
+    if issubclass(cls, (safe, safe_base)):
         return cls
+    if issubclass(safe, cls):
+        return safe
     known = _extended.setdefault(cls, {})
     if safe not in known:
         names = {
@@ -91,11 +90,11 @@ def extended(cls: _Class, safe: _Class) -> _Class:
             metaclass: Any = type(cls)
             known[safe] = metaclass(cls.__name__, (cls, safe), names)
         except Exception as error:  # Whatever a metaclass or __init_subclass__ says.
-            logger.warning("%s still makes torch's writers: %s", cls, error)
+            logger.warning("%s still makes stock writers: %s", cls, error)
             return cls
     return known[safe]
 
 
-def _rebuilt(cls: _Class, safe: _Class) -> Any:
+def _rebuilt(cls: type, safe: type) -> Any:
     """Return an unpickled writer whose state is yet to be set."""
     return object.__new__(extended(cls, safe))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from google.protobuf.message import EncodeError
 from tensorboard.compat.proto.event_pb2 import Event
@@ -36,6 +36,8 @@ class RunEventWriter(hooks.EVENT_FILE_WRITER):  # type: ignore[misc]  # its base
     The constructor keeps tensorboard's signature, because trackers put a subclass in its place.
     """
 
+    #: Where trackers replace the name ``EventFileWriter``.
+    module: ClassVar[Any] = hooks.torch_writer
     _sink: Sink
 
     def __init__(
@@ -75,14 +77,16 @@ class RunEventWriter(hooks.EVENT_FILE_WRITER):  # type: ignore[misc]  # its base
 _combined: dict[Any, type[RunEventWriter]] = {}
 
 
-def make_event_writer(sink: Sink, logdir: str, *arguments: Any) -> RunEventWriter:
-    """Return an event writer of ours, combined with what a tracker put under tensorboard's name."""
-    theirs = hooks.torch_writer.EventFileWriter
-    if theirs in RunEventWriter.__mro__:
-        cls: type[RunEventWriter] = RunEventWriter
+def make_event_writer(
+    ours: type[RunEventWriter], sink: Sink, logdir: str, *arguments: Any
+) -> RunEventWriter:
+    """Return an event writer of ours, combined with what a tracker put under the library's name."""
+    theirs = ours.module.EventFileWriter
+    if theirs in ours.__mro__:
+        cls = ours
     else:
         if theirs not in _combined:
-            _combined[theirs] = type(theirs.__name__, (theirs, RunEventWriter), {})
+            _combined[theirs] = type(theirs.__name__, (theirs, ours), {})
         cls = _combined[theirs]
     writer = cls(logdir, *arguments)
     writer._sink = sink

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from google.protobuf.message import EncodeError
 from google_crc32c import value as crc32c
@@ -56,8 +56,13 @@ class _Binding(NamedTuple):
     part: Part
 
 
-class RunFileWriter(FileWriter):
-    """torch's file writer for one directory of a run: checks what passes, and follows the run."""
+class RunFileWriter(FileWriter if TYPE_CHECKING else object):  # type: ignore[misc]
+    """Checks what passes to one directory of a run, and follows the run.
+
+    On a library's ``FileWriter``, whose code and hooks run between the check and the append.
+    """
+
+    _event_writer_class: ClassVar[type[RunEventWriter]] = RunEventWriter
 
     def __init__(
         self,
@@ -91,7 +96,9 @@ class RunFileWriter(FileWriter):
                 or binding.part is not part
                 or directory != self.event_writer._logdir
             ):
-                self.event_writer = make_event_writer(self, directory, *self._arguments)
+                self.event_writer = make_event_writer(
+                    self._event_writer_class, self, directory, *self._arguments
+                )
                 # One for all fast paths: a bound method for each tag would be a tenth of its
                 # memory.
                 self._append = part.file.append
@@ -419,6 +426,10 @@ class RunFileWriter(FileWriter):
         fast_scalars = self._member.fast_scalars
         if verdict.mark is not None and verdict.mark.kind == "scalar" and key not in fast_scalars:
             fast_scalars[key] = FastScalar(verdict.tag, verdict.mark, self._append, self._member)
+
+
+class TorchFileWriter(RunFileWriter, FileWriter):
+    """torch's file writer, safe."""
 
 
 def _is_a_point(value: Summary.Value) -> bool:

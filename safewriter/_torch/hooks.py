@@ -98,6 +98,6 @@ def hooked(name: str) -> bool:
     return getattr(SummaryWriter, name) is not _OWN.get(name)
 
 
-def is_add_hparams(code: CodeType) -> bool:
-    """Tell whether a code object is that of torch's own ``add_hparams``, be it hooked or not."""
-    return code.co_name == "add_hparams" and code.co_filename == torch_writer.__file__
+def is_add_hparams(code: CodeType, module: Any = torch_writer) -> bool:
+    """Tell whether a code object is that of a module's own ``add_hparams``, be it hooked or not."""
+    return code.co_name == "add_hparams" and code.co_filename == module.__file__

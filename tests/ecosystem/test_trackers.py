@@ -1,4 +1,4 @@
-"""Trackers that listen to torch's writer receive from ours what they receive from torch's own."""
+"""Trackers that listen to a library's writer receive from ours what they receive from its own."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ def received(outcome: Outcome) -> list[list[object]]:
     return [list(item) for item in json.loads(text)]
 
 
-@pytest.mark.parametrize("tool", ["comet", "wandb", "mlflow", "clearml"])
+@pytest.mark.parametrize(
+    ("tool", "library", "receives"),
+    [
+        *((tool, "torch", True) for tool in ("comet", "wandb", "mlflow", "clearml")),
+        *((tool, "tensorboardX", True) for tool in ("wandb", "clearml")),
+        *((tool, "tensorboardX", False) for tool in ("comet", "mlflow")),
+    ],
+)
 @pytest.mark.parametrize("mode", ["patch", "run", "late"])
-def test_a_tracker_receives_what_it_receives_from_torchs_writer(
-    programs: Programs, tmp_path: Path, tool: str, mode: str
+def test_a_tracker_receives_what_it_receives_from_the_librarys_writer(
+    programs: Programs, tmp_path: Path, tool: str, library: str, receives: bool, mode: str
 ) -> None:
-    """Hooked before torch's writer is made safe (late) or after."""
-    stock = received(programs.stock("trackers.py", [tool], [""]))
-    ours = programs.start(tmp_path, mode, "trackers.py", [tool], [""])
-    assert ["train/loss", 9] in [item[:2] for item in stock]
+    """Hooked before the library's writer is made safe (late) or after."""
+    stock = received(programs.stock("trackers.py", [tool, library], [""]))
+    ours = programs.start(tmp_path, mode, "trackers.py", [tool, library], [""])
+    assert (["train/loss", 9] in [item[:2] for item in stock]) is receives
     assert received(ours) == stock
     assert ours.warned == []
     steps = [
@@ -42,7 +49,7 @@ def test_a_tracker_receives_what_it_receives_from_torchs_writer(
 @pytest.mark.parametrize("tool", ["comet", "mlflow"])
 def test_a_warning_names_the_users_lines(programs: Programs, tmp_path: Path, tool: str) -> None:
     """Not the one of the tracker that passes on everything."""
-    ours = programs.start(tmp_path, "late", "trackers.py", [tool, "baseline"], [""])
+    ours = programs.start(tmp_path, "late", "trackers.py", [tool, "torch", "baseline"], [""])
     lines = (tmp_path / "trackers.py").read_text(encoding="utf-8").splitlines()
     evaluated, trained = (
         next(number for number, line in enumerate(lines, 1) if line.endswith(f"# {word}"))
@@ -58,8 +65,8 @@ def test_the_names_that_wandb_gives_to_several_directories(
     programs: Programs, tmp_path: Path, args: list[str]
 ) -> None:
     """As with torch's writer, if the time of the start is above them or they are exact."""
-    stock = programs.stock("trackers.py", ["wandb", *args], [""])
-    ours = programs.start(tmp_path, "late", "trackers.py", ["wandb", *args], [""])
+    stock = programs.stock("trackers.py", ["wandb", "torch", *args], [""])
+    ours = programs.start(tmp_path, "late", "trackers.py", ["wandb", "torch", *args], [""])
     assert {name for name, *_ in received(stock)} >= {"train/loss", "val/loss"}
     assert received(ours) == received(stock)
     assert ours.warned == []
@@ -69,6 +76,8 @@ def test_wandb_names_a_run_below_one_of_several_directories_by_its_time(
     programs: Programs, tmp_path: Path
 ) -> None:
     """What the docs say of it: it knows nothing but the path below the common root."""
-    ours = programs.start(tmp_path, "late", "trackers.py", ["wandb", "tb/train,tb/val"], [""])
+    ours = programs.start(
+        tmp_path, "late", "trackers.py", ["wandb", "torch", "tb/train,tb/val"], [""]
+    )
     names = {re.sub(r"[\d-]+_[\d-]+", "<start>", str(name)) for name, *_ in received(ours)}
     assert names >= {"train/<start>/loss", "val/<start>/loss"}

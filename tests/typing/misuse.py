@@ -25,6 +25,7 @@ writer.add_scaler("loss", 1.0)  # type: ignore[attr-defined]
 writer.log_dir = 5  # type: ignore[assignment]
 directory: int = writer.get_logdir()  # type: ignore[assignment]
 
-patch("logs")  # type: ignore[call-arg]
+patch(True)  # type: ignore[call-arg]
+patch(tensorboardx="no")  # type: ignore[arg-type]
 unpatch(True)  # type: ignore[call-arg]
 safewriter.SafeWriter  # type: ignore[attr-defined]  # noqa: B018

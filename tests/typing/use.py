@@ -92,6 +92,7 @@ def settings() -> None:
     """Patch, escalate, and handle errors."""
     with patch(unique=False, root="project"):
         SummaryWriter("logs").add_scalar("loss", 1.0, 1)
+    patch(tensorboardx=False)
     patch()
     unpatch()
     warnings.filterwarnings("error", category=StepOrderWarning)

@@ -1,6 +1,6 @@
-"""A tracker that listens to torch's writer, and what it has received at the end.
+"""A tracker that listens to a library's writer, and what it has received at the end.
 
-    trackers.py TOOL [baseline | [exactly] LOG_DIR,LOG_DIR...]
+    trackers.py TOOL LIBRARY [baseline | [exactly] LOG_DIR,LOG_DIR...]
 
 With several log directories, each has one curve; ``TIME`` in them is that of this start, and
 ``exactly`` has safe writers be made with ``unique=False``. Without the network. Writes
@@ -8,6 +8,7 @@ With several log directories, each has one curve; ``TIME`` in them is that of th
 """
 
 import glob
+import importlib
 import json
 import os
 import struct
@@ -118,7 +119,7 @@ class Clearml:
             file.write("sdk.development.report_use_subprocess: false\n")
         os.environ["CLEARML_CONFIG_FILE"] = os.path.abspath("clearml.conf")
         # Else a thread of clearml's hooks the writer at some moment.
-        import torch.utils.tensorboard  # noqa: F401  # for what it makes clearml do
+        importlib.import_module(library)
         from clearml import Task
 
         Task.set_offline(True)
@@ -143,15 +144,14 @@ class Clearml:
 
 
 def log():
-    from torch.utils.tensorboard import SummaryWriter
-
+    SummaryWriter = importlib.import_module(library).SummaryWriter
     with SummaryWriter("tb/training") as writer:
         for step in range(10):
             writer.add_scalar("train/loss", 1.0 / (step + 1), step)
             if step % 5 == 4:
                 writer.add_scalar("val/loss", 2.0 / (step + 1), step)
-                writer.add_scalar("val/acc", step / 10, global_step=step, new_style=False)
-        writer.add_hparams({"lr": 0.1, "size": 4}, {"best": 0.5}, run_name="hparams")
+                writer.add_scalar("val/acc", step / 10, global_step=step, **new_style)
+        writer.add_hparams({"lr": 0.1, "size": 4}, {"best": 0.5}, **{name: "hparams"})
 
 
 def log_baseline():
@@ -173,6 +173,8 @@ def log_to_each(log_dirs):
         writer.close()
 
 
+library = {"torch": "torch.utils.tensorboard", "tensorboardX": "tensorboardX"}[sys.argv[2]]
+name, new_style = ("name", {}) if library == "tensorboardX" else ("run_name", {"new_style": False})
 tool = {"comet": Comet, "wandb": Wandb, "mlflow": Mlflow, "clearml": Clearml}[sys.argv[1]]()
 tool.hook()
 if os.environ.get("ECOSYSTEM_LATE"):
