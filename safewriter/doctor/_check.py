@@ -124,7 +124,7 @@ def _check_run(directory: Directory, tree: Tree) -> Iterator[Finding]:
     run = RunScan(directory.path, directory.name)
     scan_run(run, directory.files)
     for path in directory.strays:
-        yield stray(path, run.name, "is no event file of the run by its name")
+        yield stray(run, path, "is no event file of the run by its name")
     yield from check_bytes(run)
     yield from check_order(run)
     yield from check_tags(run)

@@ -127,16 +127,12 @@ def _parents(names: Iterator[str]) -> set[str]:
 
 
 def _no_data(run: RunScan) -> Finding:
-    return Finding(
+    return run.finding(
         "SW202",
         f"{plural(len(run.files), 'event file')}, and nothing in them but their version.",
-        Path(run.path),
-        run.name,
-        {
-            "files": len(run.files),
-            "created": run.files[0].created,
-            "modified": max(file.mtime for file in run.files),
-        },
+        files=len(run.files),
+        created=run.files[0].created,
+        modified=max(file.mtime for file in run.files),
     )
 
 
@@ -144,10 +140,4 @@ def _no_curves(run: RunScan) -> Finding:
     kinds = sorted({tag.kind.removeprefix("tensor:") or "unknown" for tag in run.tags.values()})
     if run.has_graph:
         kinds.append("graph")
-    return Finding(
-        "SW409",
-        f"The run holds {', '.join(kinds)} and no curve.",
-        Path(run.path),
-        run.name,
-        {"kinds": kinds},
-    )
+    return run.finding("SW409", f"The run holds {', '.join(kinds)} and no curve.", kinds=kinds)

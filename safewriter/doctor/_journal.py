@@ -13,11 +13,10 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from safewriter._run.record import HIDDEN
-from safewriter.doctor._finding import Finding
+from safewriter.doctor._finding import Finding, plural
 from safewriter.doctor._scan import RunScan
 from safewriter.runs._names import printable
 from safewriter.runs._walk import MARK
@@ -40,18 +39,10 @@ def check_journal(run: RunScan) -> Iterator[Finding]:
     """Yield a finding if a repair of the run was interrupted."""
     journal = read(run.path)
     if journal is not None:
-        yield Finding(
-            "SW603",
-            f"A repair that replaces {len(journal.originals)} files by {printable(journal.new)!r}"
-            " was interrupted.",
-            Path(run.path),
-            run.name,
-            {
-                "new": printable(journal.new),
-                "originals": [printable(name) for name in journal.originals],
-            },
-            fixable=True,
-        )
+        files, new = plural(len(journal.originals), "file"), printable(journal.new)
+        text = f"A repair that replaces {files} by {new!r} was interrupted."
+        originals = [printable(name) for name in journal.originals]
+        yield run.finding("SW603", text, fixable=True, new=new, originals=originals)
 
 
 def read(run: str) -> Journal | None:

@@ -6,15 +6,18 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto import event_pb2
 
 from safewriter._tfrecord import FRAMING
+from safewriter.doctor._finding import Finding
 from safewriter.doctor._tags import Tag, add_value
 from safewriter.events import Record, Verdict
 from safewriter.events._events import ScalarDecoder
 from safewriter.events._records import EventFile, parse
+from safewriter.runs._names import printable
 
 LIVE_SECONDS = 120.0
 """A file written to within this time may have a writer: torch's flushes after 120 s by default."""
@@ -43,6 +46,11 @@ class FileScan:
     @property
     def name(self) -> str:
         return os.path.basename(self.path)
+
+    @property
+    def shown(self) -> str:
+        """The name for a message and for JSON."""
+        return printable(self.name)
 
     @property
     def live(self) -> bool:
@@ -83,6 +91,12 @@ class RunScan:
     @property
     def live(self) -> bool:
         return any(file.live for file in self.files)
+
+    def finding(
+        self, code: str, message: str, path: str = "", /, *, fixable: bool = False, **evidence: Any
+    ) -> Finding:
+        """Return a finding about the run, or about the file of it at ``path``."""
+        return Finding(code, message, Path(path or self.path), self.name, evidence, fixable=fixable)
 
 
 _NO_CURVES = {"tensor:text", "tensor:hparams"}
