@@ -53,7 +53,7 @@ class Tree:
     top: str
     runs: int = 0
     files: int = 0
-    last_data: dict[str, bool] = field(default_factory=dict)  # run: whether it has curves
+    curves: list[str] = field(default_factory=list)  # the runs that have some
     empty: list[Finding] = field(default_factory=list)
     sampled_tags: int = 0
     sampled_runs: int = 0
@@ -63,12 +63,12 @@ class Tree:
         """Take note of one run that has event files."""
         self.runs += 1
         self.files += len(run.files)
-        self.last_data[run.name] = run.has_curves
-        if not run.has_data:
-            if all(file.records and file.fault is None for file in run.files) and run.files:
-                self.empty.append(_no_data(run))
-        elif not run.has_curves:
+        if run.has_curves:
+            self.curves.append(run.name)
+        elif run.has_data:
             self.empty.append(_no_curves(run))
+        elif run.files and all(file.records and file.fault is None for file in run.files):
+            self.empty.append(_no_data(run))
         sampled = 0
         for name, tag in run.tags.items():
             kept = KEPT.get(tag.kind)
@@ -84,10 +84,11 @@ class Tree:
             yield self._finding(
                 "SW507",
                 f"{plural(self.files, 'event file')} and a limit of {descriptors:,} open files.",
-                {"files": self.files, "limit": descriptors},
+                files=self.files,
+                limit=descriptors,
             )
         if self.runs > MAX_SELECTED_RUNS:
-            yield self._finding("SW508", f"{plural(self.runs, 'run')}.", {"runs": self.runs})
+            yield self._finding("SW508", f"{plural(self.runs, 'run')}.", runs=self.runs)
         if self.sampled_tags:
             count, run, tag, kind = self.most
             yield self._finding(
@@ -95,27 +96,23 @@ class Tree:
                 f"{plural(self.sampled_tags, 'tag')} in {plural(self.sampled_runs, 'run')} exceed"
                 f" what TensorBoard keeps; most: {count:,} points in {tag!r} of {run!r}, of which"
                 f" it keeps {KEPT[kind]:,}.",
-                {
-                    "tags": self.sampled_tags,
-                    "runs": self.sampled_runs,
-                    "run": run,
-                    "tag": tag,
-                    "count": count,
-                    "kept": KEPT[kind],
-                },
+                tags=self.sampled_tags,
+                runs=self.sampled_runs,
+                run=run,
+                tag=tag,
+                count=count,
+                kept=KEPT[kind],
             )
         # A writer that logs into runs of its own below (add_scalars, add_hparams) leaves its own
         # run without curves, and that is as it should be.
-        parents = _parents(name for name, curves in self.last_data.items() if curves)
-        for finding in self.empty:
-            if finding.run not in parents:
-                yield finding
+        parents = _parents(self.curves)
+        yield from (finding for finding in self.empty if finding.run not in parents)
 
-    def _finding(self, code: str, message: str, evidence: dict[str, Any]) -> Finding:
+    def _finding(self, code: str, message: str, **evidence: Any) -> Finding:
         return Finding(code, message, Path(self.top), evidence=evidence)
 
 
-def _parents(names: Iterator[str]) -> set[str]:
+def _parents(names: list[str]) -> set[str]:
     parents: set[str] = set()
     for name in names:
         while name != ".":
