@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,14 +56,11 @@ class Action:
 
     def as_json(self) -> dict[str, Any]:
         """Return the action as in the JSON schema of the documentation."""
-        return {
-            "kind": self.kind,
+        return asdict(self) | {
             "run": printable(self.run),
             "files": [printable(name) for name in self.files],
             "new": None if self.new is None else printable(self.new),
             "codes": list(self.codes),
-            "reason": self.reason,
-            "done": self.done,
         }
 
 
