@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,33 +56,25 @@ def _strict(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def progress_bar(*, quiet: bool) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a bar on standard error, if that is a terminal; it shows once a tree is large."""
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[ProgressCallback | None]:
+    """Yield a bar on standard error, if that is a terminal; it shows once a tree is large."""
     errors = console(stderr=True)
-    return nullcontext(None) if quiet or not errors.is_terminal else _ProgressBar(errors)
+    if quiet or not errors.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = Progress("reading runs", *columns, console=errors, transient=True)
+    task = bar.add_task("")
 
-class _ProgressBar(AbstractContextManager[ProgressCallback]):
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._bar = Progress(
-            "reading runs",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("")
-
-    def __enter__(self) -> ProgressCallback:
-        return self._update
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def _update(self, done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         if total >= _LARGE_TREE:
-            self._bar.start()
-            self._bar.update(self._task, completed=done, total=total)
+            bar.start()
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        bar.stop()

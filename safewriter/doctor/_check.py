@@ -17,7 +17,7 @@ from safewriter.doctor._check_tree import Tree, check_name
 from safewriter.doctor._finding import Finding
 from safewriter.doctor._journal import check_journal
 from safewriter.doctor._rules import RULES
-from safewriter.doctor._scan import RunScan, scan_run
+from safewriter.doctor._scan import scan_run
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
 from safewriter.runs._walk import Directory, walk
@@ -121,8 +121,7 @@ def _check(
 
 
 def _check_run(directory: Directory, tree: Tree) -> Iterator[Finding]:
-    run = RunScan(directory.path, directory.name)
-    scan_run(run, directory.files)
+    run = scan_run(directory)
     for path in directory.strays:
         yield stray(run, path, "is no event file of the run by its name")
     yield from check_bytes(run)

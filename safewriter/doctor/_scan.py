@@ -18,6 +18,7 @@ from safewriter.events import Record, Verdict
 from safewriter.events._events import ScalarDecoder
 from safewriter.events._records import EventFile, parse
 from safewriter.runs._names import printable
+from safewriter.runs._walk import Directory
 
 LIVE_SECONDS = 120.0
 """A file written to within this time may have a writer: torch's flushes after 120 s by default."""
@@ -28,8 +29,8 @@ class FileScan:
     """What one event file holds, up to its first fault unless said otherwise."""
 
     path: str
-    size: int
-    mtime: float
+    size: int = 0
+    mtime: float = 0.0
     records: int = 0
     data: int = 0  # events that hold something to show
     created: float | None = None  # wall time of the first record
@@ -102,24 +103,22 @@ class RunScan:
 _NO_CURVES = {"tensor:text", "tensor:hparams"}
 
 
-def scan_run(run: RunScan, paths: list[str]) -> None:
-    """Read the files, which must be in the order in which TensorBoard reads them."""
+def scan_run(directory: Directory) -> RunScan:
+    """Read the event files of a directory."""
+    run = RunScan(directory.path, directory.name)
     decoder: ScalarDecoder[Tag] = ScalarDecoder()
-    for path in paths:
-        index = len(run.files)
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            run.files.append(FileScan(path, 0, 0.0, error=error))
-            continue
-        file = FileScan(path, status.st_size, status.st_mtime)
+    for index, path in enumerate(directory.files):
+        file = FileScan(path)
         run.files.append(file)
         try:
+            status = os.stat(path)
+            file.size, file.mtime = status.st_size, status.st_mtime
             _scan_file(run, file, index, decoder)
         except OSError as error:
             file.error = error
     for tag in run.tags.values():
         tag.end()
+    return run
 
 
 def _scan_file(run: RunScan, file: FileScan, index: int, decoder: ScalarDecoder[Tag]) -> None:
