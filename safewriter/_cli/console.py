@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-ProgressCallback = Callable[[int, int], None]
+    from safewriter.runs._walk import Progress
 
 _LARGE_TREE = 50  # runs from which on a bar is worth its line
 _UNBROKEN = 1_000_000  # columns
@@ -57,16 +57,16 @@ def _strict(value: Any) -> Any:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[ProgressCallback | None]:
+def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
     """Yield a bar on standard error, if that is a terminal; it shows once a tree is large."""
     errors = console(stderr=True)
     if quiet or not errors.is_terminal:
         yield None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich import progress
 
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bar = Progress("reading runs", *columns, console=errors, transient=True)
+    columns = progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn()
+    bar = progress.Progress("reading runs", *columns, console=errors, transient=True)
     task = bar.add_task("")
 
     def update(done: int, total: int) -> None:

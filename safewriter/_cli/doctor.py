@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import urllib.parse
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from safewriter._cli.arguments import default_logdir, not_empty
@@ -44,12 +43,11 @@ def add_doctor_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
         help="the same, as for tensorboard",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
-    parser.add_argument(
-        "--select", action="append", default=[], metavar="CODES", help="report only these codes"
-    )
-    parser.add_argument(
-        "--ignore", action="append", default=[], metavar="CODES", help="do not report these codes"
-    )
+    selections = {"--select": "report only these codes", "--ignore": "do not report these codes"}
+    for option, meaning in selections.items():
+        parser.add_argument(
+            option, action="extend", type=_codes, default=[], metavar="CODES", help=meaning
+        )
     parser.add_argument(
         "--explain",
         nargs="*",
@@ -69,17 +67,20 @@ def add_doctor_parser(commands: argparse._SubParsersAction[argparse.ArgumentPars
     parser.set_defaults(func=run_doctor, parser=parser)
 
 
+def _codes(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
 def run_doctor(options: argparse.Namespace) -> int:
     """Carry out the command and return its exit status."""
     if options.explain is not None:
         return _explain(options.explain)
     if options.dry_run and not options.fix:
         return _fail("--dry-run goes with --fix")
-    select, ignore = _codes(options.select), _codes(options.ignore)
-    if (wrong := _wrong(select, ignore, options)) is not None:
+    if (wrong := _wrong(options)) is not None:
         return _fail(wrong)
     try:
-        found = _look(options, select, ignore)
+        found = _look(options)
     except OSError as error:
         return _fail(str(error))
     if options.json:
@@ -92,13 +93,13 @@ def run_doctor(options: argparse.Namespace) -> int:
     return 1 if any(findings for _, findings, _ in found) else 0
 
 
-def _wrong(select: list[str], ignore: list[str], options: argparse.Namespace) -> str | None:
+def _wrong(options: argparse.Namespace) -> str | None:
     """Return what is wrong with the arguments. An error that comes later is one of ours."""
     from safewriter.doctor._check import wanted_codes
     from safewriter.runs._user import User
 
     try:
-        wanted_codes(select, ignore)
+        wanted_codes(options.select, options.ignore)
         if options.as_user is not None:
             User.named(options.as_user)
         urllib.parse.urlsplit(options.server or "")
@@ -107,7 +108,7 @@ def _wrong(select: list[str], ignore: list[str], options: argparse.Namespace) ->
     return None
 
 
-def _look(options: argparse.Namespace, select: list[str], ignore: list[str]) -> list[Found]:
+def _look(options: argparse.Namespace) -> list[Found]:
     from safewriter.doctor import check, repair
 
     found = []
@@ -118,14 +119,14 @@ def _look(options: argparse.Namespace, select: list[str], ignore: list[str]) -> 
                 actions = repair(
                     logdir,
                     dry_run=options.dry_run,
-                    select=select,
-                    ignore=ignore,
+                    select=options.select,
+                    ignore=options.ignore,
                     progress=progress,
                 )
             findings = check(
                 logdir,
-                select=select,
-                ignore=ignore,
+                select=options.select,
+                ignore=options.ignore,
                 as_user=options.as_user,
                 server=options.server,
                 progress=progress,
@@ -137,10 +138,6 @@ def _look(options: argparse.Namespace, select: list[str], ignore: list[str]) -> 
 def _fail(message: str) -> int:
     print(f"safewriter doctor: {message}", file=sys.stderr)
     return 2
-
-
-def _codes(given: Iterable[str]) -> list[str]:
-    return [code for group in given for code in group.replace(",", " ").split()]
 
 
 def _print_json(found: list[Found]) -> None:
@@ -162,7 +159,7 @@ def _explain(wanted: list[str]) -> int:
     from safewriter._cli.findings import print_list, print_rule
     from safewriter.doctor import RULES
 
-    codes = [code.upper() for code in _codes(wanted)]
+    codes = [code.upper() for code in _codes(" ".join(wanted))]
     if unknown := [code for code in codes if code not in RULES]:
         return _fail(f"there is no code {unknown[0]!r}; --explain alone lists all of them")
     if wanted and not codes:

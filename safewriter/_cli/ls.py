@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from safewriter._cli.arguments import default_logdir, not_empty
-from safewriter._cli.console import ProgressCallback, console, print_json, progress_bar, safe
+from safewriter._cli.console import console, print_json, progress_bar, safe
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from safewriter.runs import Run
+    from safewriter.runs._walk import Progress
 
     _Parts = Counter[str]  # how many parts the run of a name has
     _Row = dict[str, str]
@@ -137,7 +138,7 @@ def run_ls(options: argparse.Namespace) -> int:
     return 0
 
 
-def _runs(paths: Sequence[str], progress: ProgressCallback | None) -> list[Run]:
+def _runs(paths: Sequence[str], progress: Progress | None) -> list[Run]:
     """Return the runs of directories and patterns, named by their path below the common one."""
     from safewriter.runs import list_runs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,14 +70,14 @@ class Tree:
             self.empty.append(_no_curves(run))
         elif run.files and all(file.records and file.fault is None for file in run.files):
             self.empty.append(_no_data(run))
-        sampled = 0
-        for name, tag in run.tags.items():
-            kept = KEPT.get(tag.kind)
-            if kept is not None and tag.count > kept:
-                sampled += 1
-                self.most = max(self.most, (tag.count, run.name, name, tag.kind))
-        self.sampled_tags += sampled
-        self.sampled_runs += sampled > 0
+        sampled = [
+            (tag.count, run.name, name, tag.kind)
+            for name, tag in run.tags.items()
+            if tag.count > KEPT.get(tag.kind, math.inf)
+        ]
+        self.most = max([self.most, *sampled])
+        self.sampled_tags += len(sampled)
+        self.sampled_runs += bool(sampled)
 
     def findings(self, descriptors: int | None) -> Iterator[Finding]:
         """Yield the findings; ``descriptors`` is how many TensorBoard may open."""

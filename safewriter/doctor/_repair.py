@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from safewriter._run.record import HIDDEN
 from safewriter.doctor import _journal
-from safewriter.doctor._check import Progress, check, wanted_codes
+from safewriter.doctor._check import check, wanted_codes
 from safewriter.doctor._check_file import check_bytes
 from safewriter.doctor._check_files import check_order
 from safewriter.doctor._rewrite import rewrite
@@ -21,7 +21,7 @@ from safewriter.doctor._scan import FileScan, scan_run
 from safewriter.events import RunStatus, run_record, run_status
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
-from safewriter.runs._walk import Directory, walk
+from safewriter.runs._walk import Directory, Progress, walk
 
 _REWRITTEN = {"SW204", "SW205", "SW206", "SW207", "SW208", "SW209"}
 _MERGED = {"SW301", "SW302"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from safewriter.events import RunStatus, RunSummary, run_record, run_status, summarise
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
-from safewriter.runs._walk import Directory, walk
+from safewriter.runs._walk import Directory, Progress, counted, walk
 
 _HPARAMS_TAG = "_hparams_/session_start_info"
 
@@ -68,9 +68,7 @@ class Run:
         }
 
 
-def list_runs(
-    logdir: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
-) -> list[Run]:
+def list_runs(logdir: str | os.PathLike[str], *, progress: Progress | None = None) -> list[Run]:
     """Return the runs at and below a log directory, written by any tool.
 
         for run in safewriter.list_runs("runs"):
@@ -90,14 +88,8 @@ def list_runs(
     os.scandir(top).close()
     tree = walk(top, User.current())
     directories = [met for met in tree if isinstance(met, Directory) and met.files]
-    runs: list[Run] = []
     tokens: dict[str, set[str]] = {}
-    for number, directory in enumerate(directories):
-        if progress is not None:
-            progress(number, len(directories))
-        runs.append(_run(directory, tokens))
-    if progress is not None:
-        progress(len(directories), len(directories))
+    runs = [_run(directory, tokens) for directory in counted(directories, progress)]
     return sorted(runs, key=lambda run: (run.started is None, run.started or 0.0, run.name))
 
 

@@ -19,8 +19,14 @@ class User:
     @classmethod
     def current(cls) -> User:
         """The user of this process, by its effective ids."""
+        import pwd
+
         uid = os.geteuid()
-        return cls(_name_of(uid), uid, frozenset([os.getegid(), *os.getgroups()]))
+        try:
+            name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            name = str(uid)
+        return cls(name, uid, frozenset([os.getegid(), *os.getgroups()]))
 
     @classmethod
     def named(cls, name: str) -> User:
@@ -54,12 +60,3 @@ class User:
             status = os.stat(path)
             if stat.S_ISDIR(status.st_mode) and not self.may(os.X_OK, status):
                 yield path
-
-
-def _name_of(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

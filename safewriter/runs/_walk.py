@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,6 +67,21 @@ class Directory:
     files: list[str] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
     others: int = 0
+
+
+Progress = Callable[[int, int], None]
+"""Called with the number of directories that were read, and of all."""
+
+
+def counted(directories: list[Directory], progress: Progress | None) -> Iterator[Directory]:
+    """Yield the directories; tell before each, and at the end, how many were read."""
+    total = len(directories)
+    for number, directory in enumerate(directories):
+        if progress is not None:
+            progress(number, total)
+        yield directory
+    if progress is not None:
+        progress(total, total)
 
 
 def walk(top: str, user: User) -> Iterator[Directory | Problem]:
