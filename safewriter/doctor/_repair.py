@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +55,7 @@ class Action:
 
     def as_json(self) -> dict[str, Any]:
         """Return the action as in the JSON schema of the documentation."""
-        return asdict(self) | {
+        return vars(self) | {
             "run": printable(self.run),
             "files": [printable(name) for name in self.files],
             "new": None if self.new is None else printable(self.new),

@@ -8,7 +8,6 @@ reader is ``tensorboard --load_fast=false`` and what runs where there is no data
 from __future__ import annotations
 
 from collections.abc import Iterator
-from configparser import ConfigParser
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -27,10 +26,8 @@ class Rule:
     cure: str
 
 
+# Without a line for the Python reader it shows the same.
 _TABLE = """
-[DEFAULT]
-python = the same
-
 # The log directory itself.
 
 [SW101 error: The log directory does not exist]
@@ -274,15 +271,14 @@ cure = Restart TensorBoard.
 
 
 def _rules() -> Iterator[Rule]:
-    table = ConfigParser(interpolation=None)
-    table.read_string(_TABLE)
-    for heading in table.sections():
-        head, _, title = heading.partition(": ")
+    unfolded = _TABLE.strip().replace("\n    ", " ")
+    for heading, *lines in map(str.splitlines, unfolded.split("\n\n")):
+        if heading.startswith("#"):
+            continue
+        head, _, title = heading.strip("[]").partition(": ")
         code, severity = head.split()
-        fast, python, cure = (
-            " ".join(table[heading][key].split()) for key in ("fast", "python", "cure")
-        )
-        yield Rule(code, cast(Severity, severity), title, fast, python, cure)
+        shows = {"python": "the same", **dict(line.split(" = ", 1) for line in lines)}
+        yield Rule(code, cast(Severity, severity), title, **shows)
 
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _rules()}

@@ -161,19 +161,21 @@ def summarise(path: StrPath, *, behind_faults: bool = False) -> RunSummary:
     run = RunSummary(os.path.abspath(path), files_of(path))
     decoder: ScalarDecoder[TagSummary] = ScalarDecoder()
     for name in run.files:
-        faults_before = run.fault_count
+        faulty = False
         with EventFile(name) as file:
             for offset, data in file.pieces():
                 if isinstance(data, Record):
                     run._add_fault(name, data)
+                    faulty = True
                     continue
                 event = None
                 point = decoder.decode(data)
                 if point is None and (event := parse(data)) is None:
                     length = len(data) + FRAMING
                     run._add_fault(name, Record(offset, length, Verdict.UNDECODABLE, b""))
+                    faulty = True
                     continue
-                if run.fault_count > faults_before:
+                if faulty:
                     run.behind_faults += 1
                     if not behind_faults:
                         continue

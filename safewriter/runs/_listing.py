@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as in the JSON schema of the documentation."""
-        return asdict(self) | {
+        return vars(self) | {
             "name": printable(self.name),
             "path": printable(self.path),
             "status": self.status.value,
