@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-ProgressCallback = Callable[[int, int], None]
+    from safewriter.runs._walk import Progress
 
 _LARGE_TREE = 50  # runs from which on a bar is worth its line
 _UNBROKEN = 1_000_000  # columns
@@ -57,35 +57,26 @@ def _strict(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def progress_bar(*, quiet: bool) -> AbstractContextManager[ProgressCallback | None]:
-    """Return a bar on standard error, if that is a terminal; it shows once a tree is large."""
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
+    """Yield a bar on standard error, if that is a terminal; it shows once a tree is large."""
     errors = console(stderr=True)
     # In a notebook there is a terminal, but what moves the cursor is not understood.
-    quiet = quiet or not errors.is_terminal or "JPY_PARENT_PID" in os.environ
-    return nullcontext(None) if quiet else _ProgressBar(errors)
+    if quiet or not errors.is_terminal or "JPY_PARENT_PID" in os.environ:
+        yield None
+        return
+    from rich import progress
 
+    columns = progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn()
+    bar = progress.Progress("reading runs", *columns, console=errors, transient=True)
+    task = bar.add_task("")
 
-class _ProgressBar(AbstractContextManager[ProgressCallback]):
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._bar = Progress(
-            "reading runs",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("")
-
-    def __enter__(self) -> ProgressCallback:
-        return self._update
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def _update(self, done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         if total >= _LARGE_TREE:
-            self._bar.start()
-            self._bar.update(self._task, completed=done, total=total)
+            bar.start()
+            bar.update(task, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        bar.stop()

@@ -9,15 +9,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from safewriter._cli.arguments import default_logdir, not_empty
+from safewriter._cli.console import console, print_json, progress_bar, safe
 
 if TYPE_CHECKING:
-    from safewriter._cli.console import ProgressCallback
+    from rich.text import Text
+
     from safewriter.runs import Run
+    from safewriter.runs._walk import Progress
+
+    _Parts = Counter[str]  # how many parts the run of a name has
+    _Row = dict[str, str]
 
 JSON_VERSION = 1
 
@@ -28,6 +35,13 @@ _COLOURS = {
     "crashed": "bold red",
     "unknown": "dim",
 }
+
+# The columns that are always shown; those that are shown if there is room, in this order; all.
+_ALWAYS = ("name", "status", "age", "last_step")
+_MORE = ("parts", "sessions", "duration", "started", "events", "tags", "size", "command")
+_COLUMNS = (*_ALWAYS, *_MORE, "path")
+_TO_THE_LEFT = {"name", "status", "command", "path"}  # the others are numbers
+_SHORT_COMMAND = 20  # characters from which on a command line is worth its place
 
 _MAGIC = frozenset("*?[")
 _GAP = "  "
@@ -99,7 +113,6 @@ def _count(text: str) -> int:
 
 def run_ls(options: argparse.Namespace) -> int:
     """Carry out the command and return its exit status."""
-    from safewriter._cli.console import print_json, progress_bar
     from safewriter.runs._names import printable
 
     paths = options.paths or [default_logdir()]
@@ -115,9 +128,7 @@ def run_ls(options: argparse.Namespace) -> int:
         runs = folded
     if options.status:
         runs = [run for run in runs if run.status.value in options.status]
-    runs.sort(key=_COLUMNS[options.sort].order)
-    if options.sort == "parts":
-        runs.sort(key=lambda run: parts.get(run.name, 0))
+    runs.sort(key=lambda run: _order(run, options.sort, parts))
     if options.limit:
         runs = runs[-options.limit :]
     if options.json:
@@ -127,7 +138,7 @@ def run_ls(options: argparse.Namespace) -> int:
     return 0
 
 
-def _runs(paths: Sequence[str], progress: ProgressCallback | None) -> list[Run]:
+def _runs(paths: Sequence[str], progress: Progress | None) -> list[Run]:
     """Return the runs of directories and patterns, named by their path below the common one."""
     from safewriter.runs import list_runs
 
@@ -157,94 +168,94 @@ def _split(path: str) -> tuple[str, str | None]:
     return path, None
 
 
-def _fold(runs: list[Run]) -> tuple[dict[str, int], list[Run]]:
+def _fold(runs: list[Run]) -> tuple[_Parts, list[Run]]:
     """Return how many parts the runs have, and those that are not parts of another one here."""
     names = {run.name for run in runs}
-    parts: dict[str, int] = {}
-    for run in runs:
-        if run.part_of in names:
-            parts[run.part_of] = parts.get(run.part_of, 0) + 1
+    parts = Counter(run.part_of for run in runs if run.part_of in names)
     return parts, [run for run in runs if run.part_of not in names]
+
+
+def _order(run: Run, column: str, parts: _Parts) -> Any:
+    """Return what a run is sorted by; those without it come last."""
+    if column == "status":
+        return _status(run)
+    value: Any = {
+        "age": None if run.started is None else -run.started,
+        "parts": parts[run.name],
+        "path": run.name,
+    }.get(column, getattr(run, column, None))
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True, 0, run.name
+    return False, value, run.name
 
 
 # The table.
 
 
-@dataclass(frozen=True)
-class _Column:
-    """How a column is shown; what stands in its cells; what it is sorted by."""
-
-    heading: str
-    cell: Callable[[Run], str]
-    order: Callable[[Run], Any]
-    right: bool = True
-
-
-def _of(name: str) -> Callable[[Run], Any]:
-    """Sort by an attribute; runs without it come last."""
-
-    def order(run: Run) -> Any:
-        value = getattr(run, name)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return True, 0, run.name
-        return False, value, run.name
-
-    return order
-
-
-def _by_age(run: Run) -> Any:
-    return _of("started")(replace(run, started=None if run.started is None else -run.started))
-
-
-def _print(runs: list[Run], parts: dict[str, int], wanted: list[str] | None, where: str) -> None:
+def _print(runs: list[Run], parts: _Parts, wanted: list[str] | None, where: str) -> None:
     from rich.text import Text
-
-    from safewriter._cli.console import console, safe
 
     out = console()
     if not runs:
         out.print(Text(safe(f"No runs below {where}.")))
         return
-    cells = {name: [safe(column.cell(run)) for run in runs] for name, column in _COLUMNS.items()}
-    cells["parts"] = [f"{parts[run.name]:,}" if run.name in parts else "" for run in runs]
-    chosen = wanted or _that_fit(cells, out.width)
-    for line in _lines(cells, chosen, out.width if wanted is None else None):
+    rows = [{name: safe(cell) for name, cell in _cells(run, parts).items()} for run in runs]
+    chosen = wanted or _that_fit(rows, out.width)
+    for line in _lines(rows, chosen, out.width if wanted is None else None):
         out.print(line, soft_wrap=True)
 
 
-# The columns that are always shown, and those that are shown if there is room, in this order.
-_ALWAYS = ("name", "status", "age", "last_step")
-_MORE = ("parts", "sessions", "duration", "started", "events", "tags", "size", "command")
-_SHORT_COMMAND = 20  # characters from which on a command line is worth its place
+def _cells(run: Run, parts: _Parts) -> _Row:
+    from safewriter.runs._names import printable
+
+    return {
+        "name": printable(run.name),
+        "status": _status(run),
+        "age": _age(run.started),
+        "last_step": _number(run.last_step),
+        "parts": _number(parts[run.name] or None),
+        "sessions": _number(run.sessions),
+        "duration": _span(run.duration),
+        "started": _moment(run.started),
+        "events": _number(run.events),
+        "tags": _number(run.tags),
+        "size": _size(run.size),
+        "command": run.command or "",
+        "path": printable(run.path),
+    }
 
 
-def _that_fit(cells: dict[str, list[str]], room: int) -> list[str]:
-    widths = {name: _width(name, cells) for name in cells}
-    widths["name"] = _name_width(cells, _ALWAYS, room)
-    chosen = set(_ALWAYS)
-    left = room - sum(widths[name] + len(_GAP) for name in _ALWAYS) + len(_GAP)
+def _that_fit(rows: list[_Row], room: int) -> list[str]:
+    left = room - _name_width(rows, _ALWAYS, room) - _others_width(rows, _ALWAYS)
+    chosen = list(_ALWAYS)
     for name in _MORE:
-        says_something = any(cell not in ("", "1") for cell in cells[name])
+        says_something = any(row[name] not in ("", "1") for row in rows)
         if name in ("parts", "sessions") and not says_something:
             continue
+        width = _width(name, rows)
         if name == "command":  # It is cut where the line ends.
-            widths[name] = min(widths[name], _SHORT_COMMAND)
-        if widths[name] + len(_GAP) > left:
+            width = min(width, _SHORT_COMMAND)
+        left -= width + len(_GAP)
+        if left < 0:
             break
-        chosen.add(name)
-        left -= widths[name] + len(_GAP)
-    return [name for name in _COLUMNS if name in chosen]
+        chosen.append(name)
+    return chosen
 
 
-def _width(name: str, cells: dict[str, list[str]]) -> int:
-    return max(len(_COLUMNS[name].heading), *map(_length, cells[name]))
+def _width(name: str, rows: list[_Row]) -> int:
+    return max(len(name), *(_length(row[name]) for row in rows))
 
 
-def _name_width(cells: dict[str, list[str]], chosen: Iterable[str], room: int) -> int:
+def _others_width(rows: list[_Row], chosen: Iterable[str]) -> int:
+    """Return the width of all columns but the name, with the gaps before them."""
+    return sum(_width(name, rows) + len(_GAP) for name in chosen if name != "name")
+
+
+def _name_width(rows: list[_Row], chosen: Iterable[str], room: int) -> int:
     """Return the width of the longest name that leaves room for the other columns."""
-    others = sum(_width(name, cells) + len(_GAP) for name in chosen if name != "name")
-    fitting = [length for name in cells["name"] if (length := _length(name)) <= room - others]
-    return max(len("name"), *fitting, 0)
+    lengths = [_length(row["name"]) for row in rows]
+    room -= _others_width(rows, chosen)
+    return max(len("name"), *(length for length in lengths if length <= room), 0)
 
 
 def _length(text: str) -> int:
@@ -253,23 +264,22 @@ def _length(text: str) -> int:
     return cell_len(text)
 
 
-def _lines(cells: dict[str, list[str]], chosen: list[str], room: int | None) -> Iterable[Any]:
+def _lines(rows: list[_Row], chosen: list[str], room: int | None) -> Iterator[Text]:
     """Yield the lines; a name that leaves no room for the rest has a line of its own."""
     from rich.text import Text
 
-    widths = {name: _width(name, cells) for name in chosen}
+    widths = {name: _width(name, rows) for name in chosen}
     if room is not None and "name" in widths:
         # A command line is cut where the line ends.
-        widths["name"] = _name_width(cells, [name for name in chosen if name != "command"], room)
-    headings = {name: _COLUMNS[name].heading for name in chosen}
-    yield Text(_row(headings, widths), style="bold")
-    for number, status in enumerate(cells["status"]):
-        row = {name: cells[name][number] for name in chosen}
+        widths["name"] = _name_width(rows, [name for name in chosen if name != "command"], room)
+    yield Text(_line({name: name.replace("_", " ") for name in chosen}, widths), style="bold")
+    for cells in rows:
+        row = {name: cells[name] for name in chosen}
         if "name" in row and _length(row["name"]) > widths["name"]:
             yield Text(row["name"])
             row["name"] = ""
-        line = Text(_row(row, widths))
-        if "status" in row:
+        line = Text(_line(row, widths))
+        if (status := row.get("status")) is not None:
             start = line.plain.index(status, widths["name"] if "name" in row else 0)
             line.stylize(_COLOURS[status.partition(" ")[0]], start, start + len(status))
         if room is not None and chosen[-1] == "command":
@@ -277,11 +287,11 @@ def _lines(cells: dict[str, list[str]], chosen: list[str], room: int | None) -> 
         yield line
 
 
-def _row(row: dict[str, str], widths: dict[str, int]) -> str:
+def _line(row: _Row, widths: dict[str, int]) -> str:
     filled = []
     for name, text in row.items():
         space = " " * (widths[name] - _length(text))
-        filled.append(space + text if _COLUMNS[name].right else text + space)
+        filled.append(text + space if name in _TO_THE_LEFT else space + text)
     return _GAP.join(filled).rstrip()
 
 
@@ -330,33 +340,3 @@ def _size(count: float) -> str:
             return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
         count /= 1000
     return f"{count:,.1f} TB"
-
-
-def _name(run: Run) -> str:
-    from safewriter.runs._names import printable
-
-    return printable(run.name)
-
-
-def _path(run: Run) -> str:
-    from safewriter.runs._names import printable
-
-    return printable(run.path)
-
-
-#: In the order in which they are shown.
-_COLUMNS = {
-    "name": _Column("name", _name, _of("name"), right=False),
-    "status": _Column("status", _status, _status, right=False),
-    "age": _Column("age", lambda run: _age(run.started), _by_age),
-    "last_step": _Column("last step", lambda run: _number(run.last_step), _of("last_step")),
-    "parts": _Column("parts", lambda run: "", _of("name")),
-    "sessions": _Column("sessions", lambda run: _number(run.sessions), _of("sessions")),
-    "duration": _Column("duration", lambda run: _span(run.duration), _of("duration")),
-    "started": _Column("started", lambda run: _moment(run.started), _of("started")),
-    "events": _Column("events", lambda run: _number(run.events), _of("events")),
-    "tags": _Column("tags", lambda run: _number(run.tags), _of("tags")),
-    "size": _Column("size", lambda run: _size(run.size), _of("size")),
-    "command": _Column("command", lambda run: run.command or "", _of("command"), right=False),
-    "path": _Column("path", _path, _of("name"), right=False),
-}

@@ -73,8 +73,7 @@ def run_program(options: argparse.Namespace) -> int:
     if not command or not command[0]:
         options.parser.error("a script is missing, or with -m a module")
     names = ("unique", "join", "resume", "ranks", "root")
-    given = {name: getattr(options, name) for name in names}
-    defaults = {name: value for name, value in given.items() if value is not None}
+    defaults = {name: given for name in names if (given := getattr(options, name)) is not None}
     if "root" in defaults:
         try:
             # Once: a spawned child may begin in another directory.
@@ -206,10 +205,10 @@ def _runs_reported() -> Iterator[str]:
         with contextlib.suppress(OSError), open(report, "rb") as file:
             begun: dict[str, None] = {}
             for line in map(os.fsdecode, file.read().split(b"\0")[:-1]):
-                begun[line] = None
                 if line.startswith("-"):  # Another process has it by now.
-                    del begun[line]
                     begun.pop(line[1:], None)
+                else:
+                    begun[line] = None
             _say_where(list(begun))
         with contextlib.suppress(OSError):
             os.unlink(report)
@@ -217,7 +216,7 @@ def _runs_reported() -> Iterator[str]:
 
 def _say_where(begun: list[str]) -> None:
     # The runs of add_hparams lie below the run that they belong to.
-    runs = [path for path in dict.fromkeys(begun) if os.path.dirname(path) not in begun]
+    runs = [path for path in begun if os.path.dirname(path) not in begun]
     if not runs:
         return
     for directory in runs[:_MOST_RUNS]:

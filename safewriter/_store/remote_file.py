@@ -19,6 +19,7 @@ from safewriter._disk.marks import Mark, Move
 from safewriter._errors import Notice, RunDirectoryError, WriteErrorWarning, tell
 
 _RETRY_SECONDS = 5.0
+_CURE = "check its name, your access rights, and that the package for its scheme is installed"
 
 
 class RemoteFile:
@@ -59,15 +60,11 @@ class RemoteFile:
             try:
                 self._open()
             except Exception as error:  # Whatever the client of the server raises.
-                cure = (
-                    "check its name, your access rights, and that the package for its scheme is "
-                    "installed"
-                )
                 raise RunDirectoryError(
-                    f"the run directory {self.directory!r} cannot be used: {error!r}; {cure}",
+                    f"the run directory {self.directory!r} cannot be used: {error!r}; {_CURE}",
                     path=self.directory,
                     errno=getattr(error, "errno", None),
-                    cure=cure,
+                    cure=_CURE,
                 ) from error
 
     def append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from safewriter._errors import ArgumentValueError
@@ -17,13 +17,10 @@ from safewriter.doctor._check_tree import Tree, check_name
 from safewriter.doctor._finding import Finding
 from safewriter.doctor._journal import check_journal
 from safewriter.doctor._rules import RULES
-from safewriter.doctor._scan import RunScan, scan_run
+from safewriter.doctor._scan import scan_run
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
-from safewriter.runs._walk import Directory, walk
-
-Progress = Callable[[int, int], None]
-"""Called with the number of directories that were read, and of all."""
+from safewriter.runs._walk import Directory, Progress, counted, walk
 
 
 def check(
@@ -107,12 +104,8 @@ def _check(
         findings.append(no_event_files(top, others, len(directories)))
     tree = Tree(top)
     found: list[Finding] = []
-    for number, directory in enumerate(runs):
-        if progress is not None:
-            progress(number, len(runs))
+    for directory in counted(runs, progress):
         found += _check_run(directory, tree)
-    if progress is not None:
-        progress(len(runs), len(runs))
     findings += tree.findings(_descriptor_limit())
     findings += found
     if server is not None:
@@ -121,10 +114,9 @@ def _check(
 
 
 def _check_run(directory: Directory, tree: Tree) -> Iterator[Finding]:
-    run = RunScan(directory.path, directory.name)
-    scan_run(run, directory.files)
+    run = scan_run(directory)
     for path in directory.strays:
-        yield stray(path, run.name, "is no event file of the run by its name")
+        yield stray(run, path, "is no event file of the run by its name")
     yield from check_bytes(run)
     yield from check_order(run)
     yield from check_tags(run)

@@ -2,128 +2,93 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from safewriter.doctor._finding import Finding, plural
 from safewriter.doctor._scan import FileScan, RunScan
-from safewriter.events import Verdict
+from safewriter.events import Record, Verdict
 from safewriter.runs._names import printable
 
-
-def is_stray(file: FileScan) -> bool:
-    """Whether a file holds bytes, but no record at all and not the torn beginning of one."""
-    return (
-        file.fault is not None
-        and file.fault.offset == 0
-        and file.records + file.behind == 0
-        and file.fault.verdict not in (Verdict.TORN, Verdict.ZEROS, Verdict.UNDECODABLE)
-    )
+# Where a file begins like this and holds no record, it never was an event file.
+_NOT_OF_EVENTS = (Verdict.BAD_LENGTH_CRC, Verdict.BAD_DATA_CRC)
 
 
 def check_bytes(run: RunScan) -> Iterator[Finding]:
     """Yield what is wrong with the bytes of the run's files."""
     for file in run.files:
+        fault, is_empty = file.fault, file.records + file.behind == 0
         if file.error is not None:
             reason = file.error.strerror or str(file.error)
-            yield Finding(
-                "SW503",
-                f"{printable(file.name)!r} cannot be read: {reason}.",
-                Path(file.path),
-                run.name,
-                {"error": reason},
+            text = f"{file.shown!r} cannot be read: {reason}."
+            yield run.finding("SW503", text, file.path, error=reason)
+        elif is_empty and (fault is None or fault.verdict is Verdict.TORN):
+            some = f"holds {plural(file.size, 'byte')} of a first record"
+            yield run.finding(
+                "SW201",
+                f"{file.shown!r} {some if file.size else 'is empty'}.",
+                file.path,
+                size=file.size,
+                modified=file.mtime,
+                files_in_run=len(run.files),
             )
-        elif is_stray(file):
-            yield stray(file.path, run.name, "holds no event")
-        elif file.records + file.behind == 0 and (file.fault is None or _is_torn(file)):
-            yield _no_record(run, file)
-        elif file.fault is not None:
-            yield from _fault(run, file)
+        elif is_empty and fault is not None and fault.verdict in _NOT_OF_EVENTS:
+            yield stray(run, file.path, "holds no event")
+        elif fault is not None:
+            yield from _damage(run, file, fault)
         if file.bad_walls:
-            yield _bad_wall(run, file)
+            kind = "NaN" if file.bad_wall_nan else "infinite"
+            yield run.finding(
+                "SW209",
+                f"{file.shown!r} has {plural(file.bad_walls, 'event')} with a wall time that is"
+                f" {kind}, the first at byte {file.bad_wall_offset:,}.",
+                file.path,
+                fixable=True,
+                events=file.bad_walls,
+                offset=file.bad_wall_offset,
+                nan=file.bad_wall_nan,
+            )
 
 
-def stray(path: str, run: str, reason: str) -> Finding:
+def stray(run: RunScan, path: str, reason: str) -> Finding:
     """Return the finding for a file that is no event file of the run."""
-    return Finding(
-        "SW501",
-        f"{printable(Path(path).name)!r} {reason}, but TensorBoard reads it for its name.",
-        Path(path),
-        run,
-        {"file": printable(Path(path).name), "reason": reason},
-        fixable=True,
-    )
+    name = printable(os.path.basename(path))
+    text = f"{name!r} {reason}, but TensorBoard reads it for its name."
+    return run.finding("SW501", text, path, fixable=True, file=name, reason=reason)
 
 
-def _is_torn(file: FileScan) -> bool:
-    return file.fault is not None and file.fault.verdict is Verdict.TORN
-
-
-def _no_record(run: RunScan, file: FileScan) -> Finding:
-    what = "is empty" if file.size == 0 else f"holds {plural(file.size, 'byte')} of a first record"
-    return Finding(
-        "SW201",
-        f"{printable(file.name)!r} {what}.",
-        Path(file.path),
-        run.name,
-        {"size": file.size, "modified": file.mtime, "files_in_run": len(run.files)},
-    )
-
-
-def _fault(run: RunScan, file: FileScan) -> Iterator[Finding]:
-    fault = file.fault
-    assert fault is not None
-    evidence: dict[str, Any] = {
-        "offset": fault.offset,
-        "fault": fault.verdict.value,
-        "size": file.size,
-        "records_before": file.records,
-        "records_behind": file.behind,
-        "faults": file.faults,
-    }
-    where = f"at byte {fault.offset:,} of {file.size:,}"
-    name = printable(file.name)
+def _damage(run: RunScan, file: FileScan, fault: Record) -> Iterator[Finding]:
+    name, size = file.shown, f"{file.size:,}"
+    where = f"at byte {fault.offset:,} of {size}"
     behind = f", {plural(file.behind, 'readable record')} behind it" if file.behind else ""
+    torn = {}
     if fault.verdict is Verdict.UNDECODABLE:
         code = "SW208"
         text = f"{name!r} has a record {where} whose checksum is right but which is no event"
     elif fault.verdict is Verdict.BAD_DATA_CRC:
-        code = "SW204"
-        text = f"{name!r} has a record with a bad checksum {where}"
+        code, text = "SW204", f"{name!r} has a record with a bad checksum {where}"
     elif file.behind:
-        code = "SW206"
-        text = f"{name!r} is damaged {where} ({fault.verdict.value})"
+        code, text = "SW206", f"{name!r} is damaged {where} ({fault.verdict.value})"
     elif fault.verdict is Verdict.ZEROS:
         code = "SW205"
-        text = f"{name!r} holds nothing but zeros from byte {fault.offset:,} of {file.size:,} on"
-    elif fault.verdict is Verdict.TORN:
-        if file.live:  # its writer may be in the middle of this very record
-            return
-        code = "SW203"
-        text = f"the last record of {name!r}, {where}, is torn"
-        evidence["bytes"] = file.size - fault.offset
+        text = f"{name!r} holds nothing but zeros from byte {fault.offset:,} of {size} on"
+    elif fault.verdict is not Verdict.TORN:
+        code, text = "SW207", f"{name!r} ends, {where}, in bytes that are no record"
+    elif file.live:  # its writer may be in the middle of this very record
+        return
     else:
-        code = "SW207"
-        text = f"{name!r} ends, {where}, in bytes that are no record"
-    yield Finding(
+        code, text = "SW203", f"The last record of {name!r}, {where}, is torn"
+        torn = {"bytes": file.size - fault.offset}
+    yield run.finding(
         code,
-        text[0].upper() + text[1:] + behind + ".",
-        Path(file.path),
-        run.name,
-        evidence,
-        fixable=code != "SW203",
-    )
-
-
-def _bad_wall(run: RunScan, file: FileScan) -> Finding:
-    kind = "NaN" if file.bad_wall_nan else "infinite"
-    return Finding(
-        "SW209",
-        f"{printable(file.name)!r} has {plural(file.bad_walls, 'event')} with a wall time that is"
-        f" {kind}, the first at byte {file.bad_wall_offset:,}.",
-        Path(file.path),
-        run.name,
-        {"events": file.bad_walls, "offset": file.bad_wall_offset, "nan": file.bad_wall_nan},
-        fixable=True,
+        f"{text}{behind}.",
+        file.path,
+        fixable=not torn,
+        offset=fault.offset,
+        fault=fault.verdict.value,
+        size=file.size,
+        records_before=file.records,
+        records_behind=file.behind,
+        faults=file.faults,
+        **torn,
     )

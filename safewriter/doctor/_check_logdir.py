@@ -6,21 +6,13 @@ import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing
 from safewriter.runs._names import printable
 from safewriter.runs._walk import MARK
 
-_USUAL = (
-    "runs",
-    "logs",
-    "lightning_logs",
-    "tb_logs",
-    "tensorboard",
-    "tensorboard_logs",
-    "output",
-    "outputs",
-)
+_USUAL = "runs logs lightning_logs tb_logs tensorboard tensorboard_logs output outputs".split()
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _MAX_LOOKS = 2000
 
@@ -31,8 +23,7 @@ def check_logdir(given: str) -> Finding | None:
     if path.is_dir():
         return None
     evidence = {"logdir": printable(given), "cwd": printable(os.getcwd())}
-    parts = _spec_parts(given)
-    if not path.exists() and parts:
+    if not path.exists() and (parts := _spec_parts(given)):
         exist = [part for part in parts if os.path.isdir(os.path.expanduser(part))]
         return Finding(
             "SW104",
@@ -42,38 +33,30 @@ def check_logdir(given: str) -> Finding | None:
             cure=f"--logdir takes one directory. Use --logdir_spec={printable(given)}, or give the"
             " common parent.",
         )
-    near = [printable(directory) for directory in nearest(path)]
-    evidence_near: dict[str, object] = {**evidence, "nearest": near}
-    hint = f" Event files are below {listing(near)}." if near else ""
-    cure = f"tensorboard --logdir {near[0]}" if near else ""
     if path.exists():
-        return Finding(
-            "SW102",
-            f"{printable(path)!r} is a file.{hint}",
-            path,
-            evidence=evidence_near,
-            cure=f"tensorboard --logdir {printable(path.parent)}" if MARK in path.name else cure,
-        )
-    return Finding(
-        "SW101",
-        f"{printable(path)!r} does not exist.{hint}",
-        path,
-        evidence=evidence_near,
-        cure=cure,
-    )
+        cure = f"tensorboard --logdir {printable(path.parent)}" if MARK in path.name else ""
+        return _with_nearest("SW102", f"{printable(path)!r} is a file.", path, evidence, cure)
+    return _with_nearest("SW101", f"{printable(path)!r} does not exist.", path, evidence)
 
 
 def no_event_files(top: str, others: int, directories: int) -> Finding:
     """Return the finding for a directory that exists but holds no event file."""
-    near = [printable(directory) for directory in nearest(Path(top))]
-    hint = f" Event files are below {listing(near)}." if near else ""
-    cure = f"tensorboard --logdir {near[0]}" if near else ""
-    evidence = {"files": others, "directories": directories, "nearest": near}
+    evidence = {"files": others, "directories": directories}
     if others:
-        message = f"{others:,} files below it, none with {MARK!r} in its name.{hint}"
-        return Finding("SW105", message, Path(top), evidence=evidence, cure=cure)
-    message = f"{printable(top)!r} holds no file.{hint}"
-    return Finding("SW103", message, Path(top), evidence=evidence, cure=cure)
+        message = f"{others:,} files below it, none with {MARK!r} in its name."
+        return _with_nearest("SW105", message, Path(top), evidence)
+    return _with_nearest("SW103", f"{printable(top)!r} holds no file.", Path(top), evidence)
+
+
+def _with_nearest(
+    code: str, message: str, path: Path, evidence: dict[str, Any], cure: str = ""
+) -> Finding:
+    """Return a finding that also names the directories that may have been meant."""
+    near = [printable(directory) for directory in _nearest(path)]
+    if near:
+        message += f" Event files are below {listing(near)}."
+        cure = cure or f"tensorboard --logdir {near[0]}"
+    return Finding(code, message, path, evidence={**evidence, "nearest": near}, cure=cure)
 
 
 def _spec_parts(given: str) -> list[str]:
@@ -83,18 +66,15 @@ def _spec_parts(given: str) -> list[str]:
     return [part.partition(":")[2] or part for part in given.split(",") if part]
 
 
-def nearest(path: Path) -> list[Path]:
+def _nearest(path: Path) -> list[Path]:
     """Return a few directories near ``path`` that hold event files, the likeliest first."""
-    looks = _MAX_LOOKS
+    looks = iter(range(_MAX_LOOKS))
     found: list[Path] = []
     for directory in _candidates(path):
-        if directory in found or directory == path:
-            continue
-        holds, looks = _holds_events(directory, looks)
-        if holds:
+        if directory != path and directory not in found and _holds_events(directory, looks):
             found.append(directory)
-        if looks <= 0 or len(found) == MAX_EXAMPLES:
-            break
+            if len(found) == MAX_EXAMPLES:
+                break
     return found
 
 
@@ -130,11 +110,6 @@ def _subdirectories(path: Path) -> list[Path]:
         return []
 
 
-def _holds_events(directory: Path, looks: int) -> tuple[bool, int]:
-    for _, _, files in os.walk(directory):
-        looks -= 1
-        if any(MARK in name for name in files):
-            return True, looks
-        if looks <= 0:
-            break
-    return False, looks
+def _holds_events(directory: Path, looks: Iterator[int]) -> bool:
+    walked = zip(os.walk(directory), looks, strict=False)
+    return any(MARK in name for (_, _, files), _ in walked for name in files)

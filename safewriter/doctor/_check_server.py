@@ -15,6 +15,7 @@ from typing import Any
 from safewriter.doctor._finding import MAX_EXAMPLES, Finding, listing, plural
 from safewriter.events import summarise
 from safewriter.runs._names import printable
+from safewriter.runs._walk import MARK
 
 SETTLE_SECONDS = 30.0
 """What was written so recently need not be served yet: TensorBoard reloads every 5 s by default."""
@@ -25,13 +26,7 @@ _COMPARED_TAGS = 20
 
 
 class _ServerError(Exception):
-    """TensorBoard did not answer as it should; ``status`` is None without any answer."""
-
-    def __init__(self, route: str, status: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.route = route
-        self.status = status
-        self.reason = reason
+    """TensorBoard did not answer as it should: the route, the HTTP status if any, the reason."""
 
 
 def check_server(
@@ -48,12 +43,12 @@ def check_server(
     try:
         yield from _compare(server.rstrip("/"), top, runs, findings)
     except _ServerError as error:
-        code = "SW701" if error.status is None else "SW702"
+        route, status, reason = error.args
         yield Finding(
-            code,
-            f"{server}: {error.route} {error.reason}.",
+            "SW701" if status is None else "SW702",
+            f"{server}: {route} {reason}.",
             Path(top),
-            evidence={"server": server, "route": error.route, "status": error.status},
+            evidence={"server": server, "route": route, "status": status},
         )
 
 
@@ -133,10 +128,9 @@ def _compare_run(
     for tag in sorted(curves, key=lambda tag: -tag.last_wall_time)[:_COMPARED_TAGS]:
         if tag.last_wall_time > deadline or tag.double_precision or tag.other_kinds:
             continue
-        if tag.tag not in tags:
-            stale.append((tag.tag, tag.last_step, None))
-            continue
-        points = _get(server, "data/plugin/scalars/scalars", run=run, tag=tag.tag)
+        points = []
+        if tag.tag in tags:
+            points = _get(server, "data/plugin/scalars/scalars", run=run, tag=tag.tag)
         last = max((step for _, step, _ in points), default=None)
         if last is None or last < tag.last_step:
             stale.append((tag.tag, tag.last_step, last))
@@ -144,6 +138,7 @@ def _compare_run(
         return
     name, on_disk, last = stale[0]
     shown = "nothing" if last is None else f"step {last:,}"
+    cure = "A restart does not help: cure the other findings about this run first."
     yield Finding(
         "SW705",
         f"{server} shows {shown} as the last of {name!r}; on disk it is step {on_disk:,}.",
@@ -157,9 +152,7 @@ def _compare_run(
             "tags": [tag for tag, _, _ in stale][:MAX_EXAMPLES],
             "tag_count": len(stale),
         },
-        cure="A restart does not help: cure the other findings about this run first."
-        if hopeless
-        else "",
+        cure=cure if hopeless else "",
     )
 
 
@@ -184,7 +177,7 @@ def _get(server: str, route: str, **params: str) -> Any:
 
 def _modified(directory: str) -> float:
     with os.scandir(directory) as entries:
-        return max(entry.stat().st_mtime for entry in entries if "tfevents" in entry.name)
+        return max(entry.stat().st_mtime for entry in entries if MARK in entry.name)
 
 
 def _is_old(directory: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
-from safewriter.doctor._finding import Finding
+from safewriter.doctor._finding import Finding, plural
 from safewriter.doctor._scan import RunScan
 from safewriter.events import RunStatus, run_record, run_status
 from safewriter.events._waiting import waiting_files
@@ -26,36 +26,19 @@ def check_status(run: RunScan) -> Iterator[Finding]:
         return
     waiting = [path for _, path in waiting_files(run.path)]
     if waiting and status is not RunStatus.RUNNING:
-        yield Finding(
-            "SW604",
-            f"What the run's last writer logged waits in {len(waiting)} file"
-            f"{'s' if len(waiting) > 1 else ''} of its hidden folder.",
-            Path(run.path),
-            run.name,
-            {"files": waiting},
-        )
-    evidence = {
-        key: value
-        for key in ("pid", "host", "start")
-        if isinstance(value := record.get(key), (int, float, str))
+        files = plural(len(waiting), "file")
+        text = f"What the run's last writer logged waits in {files} of its hidden folder."
+        yield run.finding("SW604", text, files=waiting)
+    evidence: dict[str, Any] = {
+        key: record[key] for key in ("pid", "host", "start") if key in record
     }
+    process = f"{record.get('pid')} on {record.get('host')}"
     last = max((file.mtime for file in run.files), default=0.0)
     evidence["last_write"] = last
-    who = f"process {evidence.get('pid')} on {evidence.get('host')}"
+    idle = time.time() - last
     if status is RunStatus.CRASHED:
-        yield Finding(
-            "SW601",
-            f"The run was never closed, and its {who} is gone.",
-            Path(run.path),
-            run.name,
-            evidence,
-        )
-    elif status is RunStatus.RUNNING and time.time() - last > IDLE_SECONDS:
-        yield Finding(
-            "SW602",
-            f"{who[0].upper()}{who[1:]} holds the run, but has written nothing for"
-            f" {(time.time() - last) / 60:,.0f} minutes.",
-            Path(run.path),
-            run.name,
-            evidence,
-        )
+        text = f"The run was never closed, and its process {process} is gone."
+        yield run.finding("SW601", text, **evidence)
+    elif status is RunStatus.RUNNING and idle > IDLE_SECONDS:
+        text = f"Process {process} holds the run, but has written nothing for {idle / 60:,.0f}"
+        yield run.finding("SW602", f"{text} minutes.", **evidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ class Tree:
     top: str
     runs: int = 0
     files: int = 0
-    last_data: dict[str, bool] = field(default_factory=dict)  # run: whether it has curves
+    curves: list[str] = field(default_factory=list)  # the runs that have some
     empty: list[Finding] = field(default_factory=list)
     sampled_tags: int = 0
     sampled_runs: int = 0
@@ -63,20 +64,20 @@ class Tree:
         """Take note of one run that has event files."""
         self.runs += 1
         self.files += len(run.files)
-        self.last_data[run.name] = run.has_curves
-        if not run.has_data:
-            if all(file.records and file.fault is None for file in run.files) and run.files:
-                self.empty.append(_no_data(run))
-        elif not run.has_curves:
+        if run.has_curves:
+            self.curves.append(run.name)
+        elif run.has_data:
             self.empty.append(_no_curves(run))
-        sampled = 0
-        for name, tag in run.tags.items():
-            kept = KEPT.get(tag.kind)
-            if kept is not None and tag.count > kept:
-                sampled += 1
-                self.most = max(self.most, (tag.count, run.name, name, tag.kind))
-        self.sampled_tags += sampled
-        self.sampled_runs += sampled > 0
+        elif run.files and all(file.records and file.fault is None for file in run.files):
+            self.empty.append(_no_data(run))
+        sampled = [
+            (tag.count, run.name, name, tag.kind)
+            for name, tag in run.tags.items()
+            if tag.count > KEPT.get(tag.kind, math.inf)
+        ]
+        self.most = max([self.most, *sampled])
+        self.sampled_tags += len(sampled)
+        self.sampled_runs += bool(sampled)
 
     def findings(self, descriptors: int | None) -> Iterator[Finding]:
         """Yield the findings; ``descriptors`` is how many TensorBoard may open."""
@@ -84,10 +85,11 @@ class Tree:
             yield self._finding(
                 "SW507",
                 f"{plural(self.files, 'event file')} and a limit of {descriptors:,} open files.",
-                {"files": self.files, "limit": descriptors},
+                files=self.files,
+                limit=descriptors,
             )
         if self.runs > MAX_SELECTED_RUNS:
-            yield self._finding("SW508", f"{plural(self.runs, 'run')}.", {"runs": self.runs})
+            yield self._finding("SW508", f"{plural(self.runs, 'run')}.", runs=self.runs)
         if self.sampled_tags:
             count, run, tag, kind = self.most
             yield self._finding(
@@ -95,27 +97,23 @@ class Tree:
                 f"{plural(self.sampled_tags, 'tag')} in {plural(self.sampled_runs, 'run')} exceed"
                 f" what TensorBoard keeps; most: {count:,} points in {tag!r} of {run!r}, of which"
                 f" it keeps {KEPT[kind]:,}.",
-                {
-                    "tags": self.sampled_tags,
-                    "runs": self.sampled_runs,
-                    "run": run,
-                    "tag": tag,
-                    "count": count,
-                    "kept": KEPT[kind],
-                },
+                tags=self.sampled_tags,
+                runs=self.sampled_runs,
+                run=run,
+                tag=tag,
+                count=count,
+                kept=KEPT[kind],
             )
         # A writer that logs into runs of its own below (add_scalars, add_hparams) leaves its own
         # run without curves, and that is as it should be.
-        parents = _parents(name for name, curves in self.last_data.items() if curves)
-        for finding in self.empty:
-            if finding.run not in parents:
-                yield finding
+        parents = _parents(self.curves)
+        yield from (finding for finding in self.empty if finding.run not in parents)
 
-    def _finding(self, code: str, message: str, evidence: dict[str, Any]) -> Finding:
+    def _finding(self, code: str, message: str, **evidence: Any) -> Finding:
         return Finding(code, message, Path(self.top), evidence=evidence)
 
 
-def _parents(names: Iterator[str]) -> set[str]:
+def _parents(names: list[str]) -> set[str]:
     parents: set[str] = set()
     for name in names:
         while name != ".":
@@ -127,16 +125,12 @@ def _parents(names: Iterator[str]) -> set[str]:
 
 
 def _no_data(run: RunScan) -> Finding:
-    return Finding(
+    return run.finding(
         "SW202",
         f"{plural(len(run.files), 'event file')}, and nothing in them but their version.",
-        Path(run.path),
-        run.name,
-        {
-            "files": len(run.files),
-            "created": run.files[0].created,
-            "modified": max(file.mtime for file in run.files),
-        },
+        files=len(run.files),
+        created=run.files[0].created,
+        modified=max(file.mtime for file in run.files),
     )
 
 
@@ -144,10 +138,4 @@ def _no_curves(run: RunScan) -> Finding:
     kinds = sorted({tag.kind.removeprefix("tensor:") or "unknown" for tag in run.tags.values()})
     if run.has_graph:
         kinds.append("graph")
-    return Finding(
-        "SW409",
-        f"The run holds {', '.join(kinds)} and no curve.",
-        Path(run.path),
-        run.name,
-        {"kinds": kinds},
-    )
+    return run.finding("SW409", f"The run holds {', '.join(kinds)} and no curve.", kinds=kinds)

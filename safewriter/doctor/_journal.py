@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from safewriter._run.record import HIDDEN
-from safewriter.doctor._finding import Finding
+from safewriter.doctor._finding import Finding, plural
 from safewriter.doctor._scan import RunScan
 from safewriter.runs._names import printable
 from safewriter.runs._walk import MARK
@@ -40,18 +40,10 @@ def check_journal(run: RunScan) -> Iterator[Finding]:
     """Yield a finding if a repair of the run was interrupted."""
     journal = read(run.path)
     if journal is not None:
-        yield Finding(
-            "SW603",
-            f"A repair that replaces {len(journal.originals)} files by {printable(journal.new)!r}"
-            " was interrupted.",
-            Path(run.path),
-            run.name,
-            {
-                "new": printable(journal.new),
-                "originals": [printable(name) for name in journal.originals],
-            },
-            fixable=True,
-        )
+        files, new = plural(len(journal.originals), "file"), printable(journal.new)
+        text = f"A repair that replaces {files} by {new!r} was interrupted."
+        originals = [printable(name) for name in journal.originals]
+        yield run.finding("SW603", text, fixable=True, new=new, originals=originals)
 
 
 def read(run: str) -> Journal | None:
@@ -96,7 +88,7 @@ def recover(run: str) -> Journal | None:
     if journal is not None and finish:
         _finish(run, journal)
     for name in (_JOURNAL, _NEW, f"{_JOURNAL}.tmp"):
-        _remove(os.path.join(run, HIDDEN, name))
+        Path(run, HIDDEN, name).unlink(missing_ok=True)
     return journal if finish else None
 
 
@@ -107,28 +99,26 @@ def _finish(run: str, journal: Journal) -> None:
         # One that has grown since holds records that the new file does not: it stays.
         if os.path.exists(path) and os.path.getsize(path) == size:
             quarantine(path)
-    _remove(os.path.join(run, HIDDEN, _JOURNAL))
+    Path(run, HIDDEN, _JOURNAL).unlink(missing_ok=True)
 
 
-def quarantine(path: str) -> str:
-    """Move a file, its bytes unchanged, to where TensorBoard does not read it; return where."""
+def quarantine(path: str) -> None:
+    """Move a file, its bytes unchanged, to where TensorBoard does not read it."""
     run, name = os.path.split(path)
     folder = os.path.join(run, HIDDEN, _QUARANTINE)
     os.makedirs(folder, exist_ok=True)
-    plain = name.replace(MARK, "tf-events")
-    target, number = os.path.join(folder, plain), 1
-    while os.path.lexists(target):
-        number += 1
-        target = os.path.join(folder, f"{plain}-{number}")
-    os.rename(path, target)
+    os.rename(path, os.path.join(folder, free_name(folder, name.replace(MARK, "tf-events"))))
     _sync(folder)
     _sync(run)
-    return target
 
 
-def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+def free_name(folder: str, name: str) -> str:
+    """Return a name that nothing in the folder has: ``name``, or ``name-2`` and so on."""
+    number, free = 1, name
+    while os.path.lexists(os.path.join(folder, free)):
+        number += 1
+        free = f"{name}-{number}"
+    return free
 
 
 def _sync(directory: str) -> None:

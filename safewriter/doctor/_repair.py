@@ -13,16 +13,15 @@ from filelock import FileLock, Timeout
 
 from safewriter._run.record import HIDDEN
 from safewriter.doctor import _journal
-from safewriter.doctor._check import Progress, check, wanted_codes
+from safewriter.doctor._check import check, wanted_codes
 from safewriter.doctor._check_file import check_bytes
 from safewriter.doctor._check_files import check_order
-from safewriter.doctor._finding import Finding
 from safewriter.doctor._rewrite import rewrite
-from safewriter.doctor._scan import FileScan, RunScan, scan_run
+from safewriter.doctor._scan import FileScan, scan_run
 from safewriter.events import RunStatus, run_record, run_status
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
-from safewriter.runs._walk import Directory, walk
+from safewriter.runs._walk import Directory, Progress, walk
 
 _REWRITTEN = {"SW204", "SW205", "SW206", "SW207", "SW208", "SW209"}
 _MERGED = {"SW301", "SW302"}
@@ -56,14 +55,11 @@ class Action:
 
     def as_json(self) -> dict[str, Any]:
         """Return the action as in the JSON schema of the documentation."""
-        return {
-            "kind": self.kind,
+        return vars(self) | {
             "run": printable(self.run),
             "files": [printable(name) for name in self.files],
             "new": None if self.new is None else printable(self.new),
             "codes": list(self.codes),
-            "reason": self.reason,
-            "done": self.done,
         }
 
 
@@ -142,8 +138,7 @@ def _repair_locked(directory: Directory, wanted: set[str]) -> Iterator[Action]:
 def _plan(directory: Directory, wanted: set[str]) -> Iterator[Action]:
     """Yield what would cure a run."""
     path = Path(directory.path)
-    run = RunScan(directory.path, directory.name)
-    scan_run(run, directory.files)
+    run = scan_run(directory)
     if run.live and run_record(path) is None:
         yield Action("skip", path, reason="it was written to in the last two minutes")
         return
@@ -158,13 +153,12 @@ def _plan(directory: Directory, wanted: set[str]) -> Iterator[Action]:
         codes = order | {f.code for f in findings if f.code in _REWRITTEN}
         yield _merge(path, [file for file in run.files if file.name not in strays], codes)
         return
-    by_file: dict[str, list[Finding]] = {}
+    by_file: dict[str, set[str]] = {}
     for finding in findings:
         if finding.code in _REWRITTEN:
-            by_file.setdefault(finding.path.name, []).append(finding)
-    for name, found in by_file.items():
-        codes = {finding.code for finding in found}
-        new = _free_name(path, f"{name}-repaired")
+            by_file.setdefault(finding.path.name, set()).add(finding.code)
+    for name, codes in by_file.items():
+        new = _new_name(path, name, "repaired")
         yield Action("rewrite", path, (name,), new, tuple(sorted(codes)))
 
 
@@ -174,17 +168,13 @@ def _merge(path: Path, files: list[FileScan], codes: set[str]) -> Action:
     if len(files) > _MAX_MERGED:
         reason = f"{len(files)} files are more than can be merged at once ({_MAX_MERGED})"
         return Action("skip", path, names, codes=tuple(sorted(codes)), reason=reason)
-    new = _free_name(path, f"{names[-1]}-merged")
+    new = _new_name(path, names[-1], "merged")
     return Action("merge", path, names, new, tuple(sorted(codes)))
 
 
-def _free_name(run: Path, name: str) -> str:
+def _new_name(run: Path, name: str, what: str) -> str:
     # Behind the original and before everything that sorts after it: '-' is below '.' and digits.
-    number, free = 1, name
-    while (run / free).exists():
-        number += 1
-        free = f"{name}-{number}"
-    return free
+    return _journal.free_name(os.fspath(run), f"{name}-{what}")
 
 
 def _carry_out(action: Action) -> Action:

@@ -29,11 +29,10 @@ def rewrite(paths: list[str], new: str) -> None:
     files = (_timed(path, index) for index, path in enumerate(paths))
     records = heapq.merge(*files, key=lambda record: record[:2])
     with open(new, "wb", buffering=1 << 20) as file:
-        first = True
-        for wall, _, data in records:
-            if first and not _is_version(data):
-                file.write(frame(_version(wall)))
-            first = False
+        for number, (wall, _, data) in enumerate(records):
+            if number == 0 and not event_pb2.Event.FromString(data).HasField("file_version"):
+                version = event_pb2.Event(wall_time=wall, file_version=FILE_VERSION)
+                file.write(frame(version.SerializeToString()))
             file.write(frame(data))
         file.flush()
         os.fsync(file.fileno())
@@ -65,11 +64,3 @@ def _wall_time(data: bytes) -> float:
     if data[:1] == b"\x09" and len(data) >= 9:  # field 1, as every writer puts it
         return float(struct.unpack_from("<d", data, 1)[0])
     return float(event_pb2.Event.FromString(data).wall_time)
-
-
-def _is_version(data: bytes) -> bool:
-    return bool(event_pb2.Event.FromString(data).HasField("file_version"))
-
-
-def _version(wall: float) -> bytes:
-    return bytes(event_pb2.Event(wall_time=wall, file_version=FILE_VERSION).SerializeToString())

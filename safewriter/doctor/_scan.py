@@ -6,15 +6,19 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto import event_pb2
 
 from safewriter._tfrecord import FRAMING
+from safewriter.doctor._finding import Finding
 from safewriter.doctor._tags import Tag, add_value
 from safewriter.events import Record, Verdict
 from safewriter.events._events import ScalarDecoder
 from safewriter.events._records import EventFile, parse
+from safewriter.runs._names import printable
+from safewriter.runs._walk import Directory
 
 LIVE_SECONDS = 120.0
 """A file written to within this time may have a writer: torch's flushes after 120 s by default."""
@@ -25,8 +29,8 @@ class FileScan:
     """What one event file holds, up to its first fault unless said otherwise."""
 
     path: str
-    size: int
-    mtime: float
+    size: int = 0
+    mtime: float = 0.0
     records: int = 0
     data: int = 0  # events that hold something to show
     created: float | None = None  # wall time of the first record
@@ -43,6 +47,11 @@ class FileScan:
     @property
     def name(self) -> str:
         return os.path.basename(self.path)
+
+    @property
+    def shown(self) -> str:
+        """The name for a message and for JSON."""
+        return printable(self.name)
 
     @property
     def live(self) -> bool:
@@ -84,28 +93,32 @@ class RunScan:
     def live(self) -> bool:
         return any(file.live for file in self.files)
 
+    def finding(
+        self, code: str, message: str, path: str = "", /, *, fixable: bool = False, **evidence: Any
+    ) -> Finding:
+        """Return a finding about the run, or about the file of it at ``path``."""
+        return Finding(code, message, Path(path or self.path), self.name, evidence, fixable=fixable)
+
 
 _NO_CURVES = {"tensor:text", "tensor:hparams"}
 
 
-def scan_run(run: RunScan, paths: list[str]) -> None:
-    """Read the files, which must be in the order in which TensorBoard reads them."""
+def scan_run(directory: Directory) -> RunScan:
+    """Read the event files of a directory."""
+    run = RunScan(directory.path, directory.name)
     decoder: ScalarDecoder[Tag] = ScalarDecoder()
-    for path in paths:
-        index = len(run.files)
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            run.files.append(FileScan(path, 0, 0.0, error=error))
-            continue
-        file = FileScan(path, status.st_size, status.st_mtime)
+    for index, path in enumerate(directory.files):
+        file = FileScan(path)
         run.files.append(file)
         try:
+            status = os.stat(path)
+            file.size, file.mtime = status.st_size, status.st_mtime
             _scan_file(run, file, index, decoder)
         except OSError as error:
             file.error = error
     for tag in run.tags.values():
         tag.end()
+    return run
 
 
 def _scan_file(run: RunScan, file: FileScan, index: int, decoder: ScalarDecoder[Tag]) -> None:

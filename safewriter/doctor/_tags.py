@@ -26,51 +26,29 @@ class Back:
     to_file: int
 
 
+@dataclass(slots=True)
 class Tag:
     """One tag of one run: what its values, in reading order, do to each other."""
 
-    __slots__ = (
-        "back",
-        "backs",
-        "bare",
-        "count",
-        "doubles",
-        "file",
-        "first_step",
-        "kind",
-        "last_step",
-        "last_value",
-        "lone_zero",
-        "not_finite",
-        "not_finite_from",
-        "other_kind",
-        "other_step",
-        "purged",
-        "repeat_step",
-        "repeats",
-        "zero_after",
-    )
-
-    def __init__(self, kind: str, step: int, file: int) -> None:
-        self.kind = kind
-        self.count = 0
-        self.file = file
-        self.first_step = step
-        self.last_step = step
-        self.last_value: float | int | None = None
-        self.purged = False
-        self.back: Back | None = None  # the first one
-        self.backs = 0
-        self.repeats = 0
-        self.repeat_step = 0
-        self.zero_after: Back | None = None  # step 0, and nothing yet that says why
-        self.lone_zero: Back | None = None
-        self.other_kind: str | None = None
-        self.other_step = 0
-        self.doubles = 0
-        self.bare = False
-        self.not_finite = 0  # points at the end of the curve
-        self.not_finite_from = 0
+    kind: str
+    first_step: int
+    file: int
+    last_step: int
+    bare: bool = False
+    count: int = 0
+    last_value: float | int | None = None
+    purged: bool = False
+    back: Back | None = None  # the first one
+    backs: int = 0
+    repeats: int = 0
+    repeat_step: int = 0
+    zero_after: Back | None = None  # step 0, and nothing yet that says why
+    lone_zero: Back | None = None
+    other_kind: str | None = None
+    other_step: int = 0
+    doubles: int = 0
+    not_finite: int = 0  # points at the end of the curve
+    not_finite_from: int = 0
 
     def add(self, file: int, step: int, value: float | int) -> None:
         """Take the next value; ``value`` is the number, or a checksum of anything else."""
@@ -142,8 +120,8 @@ def add_value(tags: dict[str, Tag], file: int, step: int, value: Any) -> None:
     kind = value_kind(value)
     tag = tags.get(name)
     if tag is None:
-        tag = tags[name] = Tag(kind, step, file)
-        tag.bare = what == "tensor" and kind == "tensor:"
+        is_bare = what == "tensor" and kind == "tensor:"
+        tag = tags[name] = Tag(kind, step, file, last_step=step, bare=is_bare)
     elif kind == "tensor:":  # the plugin need only be named with a tag's first value
         kind = tag.kind
     if kind != tag.kind and tag.other_kind is None:

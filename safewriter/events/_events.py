@@ -171,9 +171,7 @@ def read_scalars(path: StrPath, *, behind_faults: bool = False) -> dict[str, Sca
                     values.append(scalar_value(value))
     return {
         tag: Scalars(
-            np.frombuffer(steps, np.int64),
-            np.frombuffer(wall_times, np.float64),
-            np.frombuffer(values, np.float64),
+            np.frombuffer(steps, np.int64), np.frombuffer(wall_times), np.frombuffer(values)
         )
         for tag, (steps, wall_times, values) in columns.items()
     }

@@ -7,7 +7,7 @@ import errno
 import os
 from typing import Any
 
-from safewriter._run.record import NO_LINKS, read_record
+from safewriter._run.record import HIDDEN, NO_LINKS, read_record
 
 from ._records import StrPath
 
@@ -51,36 +51,32 @@ def run_status(directory: StrPath) -> RunStatus:
         OSError: The record is there but cannot be read.
     """
     status = (run_record(directory) or {}).get("status")
-    if status == "finished":
-        return RunStatus.FINISHED
-    if status == "failed":
-        return RunStatus.FAILED
+    if status in ("finished", "failed"):
+        return RunStatus(status)
     if status != "running":
         return RunStatus.UNKNOWN
-    held = _is_held(os.path.join(directory, ".safewriter", "lock"))
-    if held is None:
-        return RunStatus.UNKNOWN
-    return RunStatus.RUNNING if held else RunStatus.CRASHED
+    return _told_by_lock(os.path.join(directory, HIDDEN, "lock"))
 
 
-def _is_held(lock: str) -> bool | None:
-    """Return whether a process holds the lock file; None where the system cannot tell."""
+def _told_by_lock(lock: str) -> RunStatus:
+    """Return how a run stands that never said that it ended."""
     try:
         import fcntl
     except ImportError:  # no flock: Windows
-        return None
+        return RunStatus.UNKNOWN
     try:
         # Not blocking: the open of a FIFO, or of a file with a lease on it, would wait.
         descriptor = os.open(lock, os.O_RDONLY | NO_LINKS)
     except FileNotFoundError:
-        return False
+        return RunStatus.CRASHED
     except OSError:
-        return None
+        return RunStatus.UNKNOWN
     try:
         # Shared, so that two who look at the same moment do not take each other for the writer.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        return True if error.errno in (errno.EAGAIN, errno.EACCES) else None
+        is_held = error.errno in (errno.EAGAIN, errno.EACCES)
+        return RunStatus.RUNNING if is_held else RunStatus.UNKNOWN
     finally:
         os.close(descriptor)  # and the lock goes with it
-    return False
+    return RunStatus.CRASHED

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safewriter.events import RunStatus, RunSummary, run_record, run_status, summarise
 from safewriter.runs._names import printable
-from safewriter.runs._parts import Above
 from safewriter.runs._user import User
-from safewriter.runs._walk import Directory, walk
+from safewriter.runs._walk import Directory, Progress, counted, walk
+
+_HPARAMS_TAG = "_hparams_/session_start_info"
 
 
 @dataclass(frozen=True)
@@ -58,27 +60,15 @@ class Run:
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as in the JSON schema of the documentation."""
-        return {
+        return vars(self) | {
             "name": printable(self.name),
             "path": printable(self.path),
             "status": self.status.value,
-            "exit_code": self.exit_code,
-            "signal": self.signal,
-            "started": self.started,
-            "duration": self.duration,
-            "sessions": self.sessions,
             "part_of": None if self.part_of is None else printable(self.part_of),
-            "events": self.events,
-            "tags": self.tags,
-            "last_step": self.last_step,
-            "size": self.size,
-            "command": self.command,
         }
 
 
-def list_runs(
-    logdir: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None
-) -> list[Run]:
+def list_runs(logdir: str | os.PathLike[str], *, progress: Progress | None = None) -> list[Run]:
     """Return the runs at and below a log directory, written by any tool.
 
         for run in safewriter.list_runs("runs"):
@@ -98,18 +88,13 @@ def list_runs(
     os.scandir(top).close()
     tree = walk(top, User.current())
     directories = [met for met in tree if isinstance(met, Directory) and met.files]
-    runs: list[Run] = []
-    above = Above()
-    for number, directory in enumerate(directories):
-        if progress is not None:
-            progress(number, len(directories))
-        runs.append(_run(directory, above))
-    if progress is not None:
-        progress(len(directories), len(directories))
+    tokens: dict[str, set[str]] = {}
+    runs = [_run(directory, tokens) for directory in counted(directories, progress)]
     return sorted(runs, key=lambda run: (run.started is None, run.started or 0.0, run.name))
 
 
-def _run(directory: Directory, above: Above) -> Run:
+def _run(directory: Directory, tokens: dict[str, set[str]]) -> Run:
+    """Return one run; `tokens` are those of the sessions of every run that was met so far."""
     path = directory.path
     try:
         record = run_record(path) or {}
@@ -121,14 +106,18 @@ def _run(directory: Directory, above: Above) -> Run:
     except OSError:  # deleted since the walk, or not readable
         summary = RunSummary(path)
     sessions = [session for session in record.get("sessions", []) if "start" in session]
-    files = [file for file in map(_status, directory.files) if file is not None]
+    tokens[directory.name] = {token for session in sessions if (token := session.get("token"))}
+    files = []
+    for file in directory.files:
+        with suppress(OSError):
+            files.append(os.stat(file))
     if sessions:
         started = sessions[0]["start"]
         changes = [file.st_mtime for file in files]
         duration = _duration(sessions, status, changes, summary.last_wall_time)
     else:
-        started = summary.first_wall_time
-        duration = _between(summary.first_wall_time, summary.last_wall_time)
+        started, ended = summary.first_wall_time, summary.last_wall_time
+        duration = None if started is None or ended is None else max(0.0, ended - started)
     argv = record.get("argv")
     failed = status is RunStatus.FAILED
     return Run(
@@ -140,20 +129,13 @@ def _run(directory: Directory, above: Above) -> Run:
         started=started,
         duration=duration,
         sessions=len(sessions) or None,
-        part_of=above.run_of(directory.name, tuple(summary.tags), sessions),
+        part_of=_part_of(directory.name, tuple(summary.tags), tokens),
         events=sum(tag.count for tag in summary.tags.values()) + summary.has_graph,
         tags=len(summary.tags),
         last_step=max((tag.max_step for tag in summary.tags.values()), default=None),
         size=sum(file.st_size for file in files),
         command=shlex.join(argv) if argv is not None else None,
     )
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
 
 
 def _duration(
@@ -178,5 +160,18 @@ def _duration(
     return total
 
 
-def _between(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else max(0.0, end - start)
+def _part_of(name: str, tags: Sequence[str], tokens: dict[str, set[str]]) -> str | None:
+    """Return the run that one is only a part of, or None if it stands for itself.
+
+    Whoever made it, a series holds one tag, and is called after it. The values of ``add_hparams``
+    have their own tag; where safewriter wrote them, the process of the run did.
+    """
+    above = name
+    while above not in tokens or above == name:
+        if above == os.curdir:
+            return None
+        above = os.path.dirname(above) or os.curdir
+    below = name.removeprefix(above + os.sep)
+    is_series = len(tags) == 1 and below.startswith(tags[0].replace("/", "_") + "_")
+    is_hparams = _HPARAMS_TAG in tags and tokens[name] <= tokens[above]
+    return above if is_series or is_hparams else None

@@ -19,8 +19,14 @@ class User:
     @classmethod
     def current(cls) -> User:
         """The user of this process, by its effective ids."""
+        import pwd
+
         uid = os.geteuid()
-        return cls(_name_of(uid), uid, frozenset([os.getegid(), *os.getgroups()]))
+        try:
+            name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            name = str(uid)
+        return cls(name, uid, frozenset([os.getegid(), *os.getgroups()]))
 
     @classmethod
     def named(cls, name: str) -> User:
@@ -40,40 +46,17 @@ class User:
         groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
         return cls(entry.pw_name, entry.pw_uid, frozenset(groups))
 
-    def _may(self, status: os.stat_result, bits: int) -> bool:
+    def may(self, access: int, status: os.stat_result) -> bool:
+        """Whether the user has this access: ``os.R_OK``, or for a directory ``os.X_OK`` as well."""
         if self.uid == 0:
             return True
-        if status.st_uid == self.uid:
-            return (status.st_mode >> 6) & bits == bits
-        if status.st_gid in self.groups:
-            return (status.st_mode >> 3) & bits == bits
-        return status.st_mode & bits == bits
-
-    def may_read(self, status: os.stat_result) -> bool:
-        """Whether the user may read this file."""
-        return self._may(status, 4)
-
-    def may_search(self, status: os.stat_result) -> bool:
-        """Whether the user may list this directory and open what is in it."""
-        return self._may(status, 5)
-
-    def may_pass(self, status: os.stat_result) -> bool:
-        """Whether the user may open what is in this directory, knowing its name."""
-        return self._may(status, 1)
+        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in self.groups else 0
+        return (status.st_mode >> shift) & access == access
 
     def barriers(self, path: str) -> Iterator[str]:
         """Yield the directories above ``path`` that the user may not pass."""
         while (parent := os.path.dirname(path)) != path:
             path = parent
             status = os.stat(path)
-            if stat.S_ISDIR(status.st_mode) and not self.may_pass(status):
+            if stat.S_ISDIR(status.st_mode) and not self.may(os.X_OK, status):
                 yield path
-
-
-def _name_of(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,6 +69,21 @@ class Directory:
     others: int = 0
 
 
+Progress = Callable[[int, int], None]
+"""Called with the number of directories that were read, and of all."""
+
+
+def counted(directories: list[Directory], progress: Progress | None) -> Iterator[Directory]:
+    """Yield the directories; tell before each, and at the end, how many were read."""
+    total = len(directories)
+    for number, directory in enumerate(directories):
+        if progress is not None:
+            progress(number, total)
+        yield directory
+    if progress is not None:
+        progress(total, total)
+
+
 def walk(top: str, user: User) -> Iterator[Directory | Problem]:
     """Yield every directory at and below ``top``, and before each the problems in it.
 
@@ -84,11 +99,12 @@ def walk(top: str, user: User) -> Iterator[Directory | Problem]:
             status = os.stat(path)
             identity = (status.st_dev, status.st_ino)
             if identity in above:
-                yield _link_to_above(path)
+                evidence = {"link": printable(path), "target": printable(os.path.realpath(path))}
+                yield Problem("link to above", path, None, evidence)
                 continue
             if identity in seen:
                 continue
-            if not user.may_search(status):
+            if not user.may(os.R_OK | os.X_OK, status):
                 yield _forbidden(path, name, user, status)
                 continue
             with os.scandir(path) as entries:
@@ -101,7 +117,7 @@ def walk(top: str, user: User) -> Iterator[Directory | Problem]:
         below = above | {identity}
         children = []
         for entry in found:
-            if not _is_utf8(entry.name):
+            if printable(entry.name) != entry.name:
                 yield _named("not UTF-8", entry.path, name)
             try:
                 if entry.is_dir():
@@ -124,7 +140,7 @@ def _take(entry: os.DirEntry[str], directory: Directory, user: User) -> Problem 
     status = entry.stat()
     if not stat.S_ISREG(status.st_mode):
         return _not_regular(entry.path, directory.name, status.st_mode)
-    if not user.may_read(status) or not os.access(entry.path, os.R_OK):
+    if not user.may(os.R_OK, status) or not os.access(entry.path, os.R_OK):
         return _forbidden(entry.path, directory.name, user, status)
     if entry.name.endswith(".profile-empty"):  # the profiler's mark, which both readers know
         directory.others += 1
@@ -141,19 +157,6 @@ def _is_stray(path: str, size: int, files: list[str]) -> bool:
         if path.lower().endswith(ending):
             return size == 0 or path[: -len(ending)] in files
     return False
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _link_to_above(path: str) -> Problem:
-    evidence = {"link": printable(path), "target": printable(os.path.realpath(path))}
-    return Problem("link to above", path, None, evidence)
 
 
 def _named(kind: Kind, path: str, run: str) -> Problem:
