@@ -417,6 +417,29 @@ class SafeSummaryWriter(SummaryWriter):
         else:
             self._get_file_writer().add_summary(summary, global_step, walltime)
 
+    @valid_text
+    def add_video(
+        self,
+        tag: str,
+        vid_tensor: Any,
+        global_step: int | None = None,
+        fps: float = 4,
+        walltime: float | None = None,
+    ) -> None:
+        """Write videos as one animated GIF; see torch's ``SummaryWriter.add_video``.
+
+        `vid_tensor` has the shape (videos, frames, channels, height, width) and 1, 3 or 4 channels:
+        bytes in 0..255, or other numbers in 0..1. moviepy is not needed. Raises
+        :class:`ArgumentValueError` for another shape, and for `fps` that is not positive.
+        """
+        summary = None
+        if not hooks.hooked("add_video"):
+            summary = summaries.video(tag, vid_tensor, fps)
+        if summary is None:
+            super().add_video(tag, vid_tensor, global_step, fps, walltime)
+        else:
+            self._get_file_writer().add_summary(summary, global_step, walltime)
+
     def add_text(
         self,
         tag: str,
@@ -646,7 +669,6 @@ for _name in (
     "add_histogram_raw",
     "add_image_with_boxes",
     "add_figure",
-    "add_video",
     "add_audio",
     "add_pr_curve",
     "add_pr_curve_raw",

@@ -1,4 +1,4 @@
-"""Histograms, images and texts as torch summarizes them, by a shorter way.
+"""Histograms, images, videos and texts as torch summarizes them, by a shorter way.
 
 Each function returns the summary, or None where only torch's own code knows what to do, or say.
 What TensorBoard shows is the same: the same counts, limits and sums, the same pixels.
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 
+from safewriter._errors import ArgumentValueError
 from safewriter._torch import hooks
 from safewriter._torch.fast_scalar import varint
 from safewriter._torch.png import COLOUR_TYPES, encode_png
@@ -142,22 +143,40 @@ def image(tag: str, tensor: Any, dataformats: str) -> Summary | None:
         return None
     # Bytes first: what follows then moves a quarter of the data. They are laid out in torch's way.
     pixels: _Bytes = hooks.convert_to_hwc(_to_bytes(array), dataformats)
-    height, width, channels = pixels.shape
-    if channels not in COLOUR_TYPES or not pixels.size:
+    if pixels.shape[-1] not in COLOUR_TYPES or not pixels.size:
         return None
-    return Summary(
-        value=[
-            Summary.Value(
-                tag=tag,
-                image=Summary.Image(
-                    height=height,
-                    width=width,
-                    colorspace=channels,
-                    encoded_image_string=encode_png(pixels),
-                ),
-            )
-        ]
+    return _image_summary(tag, pixels, encode_png(pixels))
+
+
+def video(tag: str, tensor: Any, fps: float) -> Summary | None:
+    """Summarize videos side by side, as torch's function does with moviepy: as animated GIF."""
+    if hooks.make_np is None or hooks.prepare_video is None:
+        return None
+    array = hooks.make_np(tensor)
+    if array.ndim != 5 or array.shape[2] not in (1, 3, 4) or not array.size:
+        raise ArgumentValueError(
+            f"video {tag!r} has the shape {array.shape}: pass (videos, frames, channels, height, "
+            "width), none of them 0, with 1, 3 or 4 channels",
+            argument="vid_tensor",
+        )
+    if not 0 < fps < float("inf"):
+        raise ArgumentValueError(
+            f"video {tag!r} has fps={fps}: pass how many frames to show in a second", argument="fps"
+        )
+    from safewriter._torch.gif import encode_gif  # Pillow is needed for this alone.
+
+    # In another type than bytes, which torch's function would make floats.
+    grid = hooks.prepare_video(_to_bytes(array).astype(np.int16)).astype(np.uint8)
+    colours = grid[..., [0, 0, 0] if grid.shape[-1] == 1 else [0, 1, 2]]
+    return _image_summary(tag, grid[0], encode_gif(colours, fps))
+
+
+def _image_summary(tag: str, pixels: _Bytes, encoded: bytes) -> Summary:
+    height, width, channels = pixels.shape
+    image = Summary.Image(
+        height=height, width=width, colorspace=channels, encoded_image_string=encoded
     )
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
 def _to_bytes(array: npt.NDArray[Any]) -> _Bytes:
