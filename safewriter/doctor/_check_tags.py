@@ -98,6 +98,11 @@ def _bare(name: str, tag: Tag) -> tuple[str, dict[str, Any]]:
     )
 
 
+def _empty(name: str, tag: Tag) -> tuple[str, dict[str, Any]]:
+    message = f"{plural(tag.empty, 'value')} of {name!r} hold nothing to show."
+    return message, {"values": tag.empty, "count": tag.count}
+
+
 def _not_finite(name: str, tag: Tag) -> tuple[str, dict[str, Any]]:
     return (
         f"{name!r} is NaN or infinite from step {tag.not_finite_from:,} to its end"
@@ -120,4 +125,5 @@ _CHECKS: list[
     ("SW406", lambda tag: tag.doubles > 0, _doubles),
     ("SW407", lambda tag: tag.bare, _bare),
     ("SW408", lambda tag: tag.not_finite > 1, _not_finite),
+    ("SW411", lambda tag: tag.empty > 0, _empty),
 ]

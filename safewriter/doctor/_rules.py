@@ -277,6 +277,14 @@ _ALL = [
         _SAME,
         "Start TensorBoard with --samples_per_plugin, for example scalars=100000.",
     ),
+    Rule(
+        "SW411",
+        "error",
+        "Values without data",
+        "does not show them",
+        _SAME,
+        "torch's add_video writes them without moviepy 1. safewriter's needs no moviepy.",
+    ),
     # The tree.
     Rule(
         "SW501",

@@ -35,6 +35,7 @@ class Tag:
         "bare",
         "count",
         "doubles",
+        "empty",
         "file",
         "first_step",
         "kind",
@@ -69,6 +70,7 @@ class Tag:
         self.other_step = 0
         self.doubles = 0
         self.bare = False
+        self.empty = 0  # values without data
         self.not_finite = 0  # points at the end of the curve
         self.not_finite_from = 0
 
@@ -144,11 +146,14 @@ def add_value(tags: dict[str, Tag], file: int, step: int, value: Any) -> None:
     if tag is None:
         tag = tags[name] = Tag(kind, step, file)
         tag.bare = what == "tensor" and kind == "tensor:"
+    elif tag.empty and not tag.count:  # what has no data has no kind
+        tag.kind = kind
     elif kind == "tensor:":  # the plugin need only be named with a tag's first value
         kind = tag.kind
     if kind != tag.kind and tag.other_kind is None:
         tag.other_kind, tag.other_step = kind, step
     if what is None:  # metadata alone is no point
+        tag.empty += not value.HasField("metadata")
         return
     if kind == "scalar" and what == "tensor":
         tag.doubles += value.tensor.dtype != types_pb2.DT_FLOAT
