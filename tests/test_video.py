@@ -47,7 +47,7 @@ def noise(*shape: int, dtype: str = "uint8") -> Any:
     drawn = np.random.default_rng(0).random(shape)
     if dtype == "uint8":
         return (drawn * 255).astype(dtype)
-    return (drawn * 3 - 1).astype(dtype)  # out of range: below 0 and above 1
+    return (drawn * 1.3 - 0.1).astype(dtype)  # a little out of range: below 0 and above 1
 
 
 VIDEOS = {
@@ -121,9 +121,9 @@ def test_a_video_in_grey_is_shown(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (1, 2, 2, 5, 6), (1, 0, 3, 5, 6), (1, 2, 3, 0, 6)])
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (1, 2, 2, 5, 6), (1, 2, 5, 6, 3)])
 def test_what_is_no_video_is_refused(tmp_path, shape):
-    """Another shape, and one with nothing to show, raise before anything is written."""
+    """Another shape raises before anything is written."""
     with SafeSummaryWriter(tmp_path) as writer:
         writer.add_scalar("loss", 1.0, 0)
         with pytest.raises(ArgumentValueError, match=r"\(videos, frames, channels") as caught:
