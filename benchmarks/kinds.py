@@ -90,6 +90,30 @@ def _images(writer: Any) -> Call:
     return lambda step: writer.add_images("samples", pictures, step)
 
 
+def _drawn_video() -> torch.Tensor:
+    """Return 16 frames of 64x64 in three colours: a game's."""
+    frames = torch.zeros(1, 16, 3, 64, 64)
+    frames[..., :, 32:] = 0.25
+    for number in range(16):
+        frames[0, number, :, 20:30, number * 3 : number * 3 + 10] = noise(3, 1, 1)
+    return frames
+
+
+def _filmed_video() -> torch.Tensor:
+    """Return 16 frames of 128x128 in thousands of colours: a camera's."""
+    scene = torch.nn.functional.interpolate(noise(1, 3, 24, 24), 192, mode="bicubic")[0]
+    views = [scene[:, number : number + 128, number * 2 :][..., :128] for number in range(16)]
+    return torch.stack(views)[None].clip(0, 1)
+
+
+def _video(make: Callable[[], torch.Tensor]) -> Callable[[Any], Call]:
+    def bind(writer: Any) -> Call:
+        frames = make()
+        return lambda step: writer.add_video("episode", frames, step)
+
+    return bind
+
+
 def _figure(writer: Any) -> Call:
     import matplotlib as mpl
 
@@ -138,6 +162,8 @@ KINDS = {
         Kind("image 3x256x256, smooth", "add_image", _image(smooth), 60, 20, 4),
         Kind("16 images 3x64x64, noise", "add_images", _images, 30, 10, 4),
         Kind("figure 640x480", "add_figure", _figure, 10, 3),
+        Kind("video 16x3x64x64, drawn", "add_video", _video(_drawn_video), 30, 10, 1.5),
+        Kind("video 16x3x128x128, filmed", "add_video", _video(_filmed_video), 6, 3, 1),
         Kind("mixed training step", "add_image", _mixed, 600, 200, 6, PERIOD, _events_of_step),
     )
 }

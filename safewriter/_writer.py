@@ -19,6 +19,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from safewriter import _lifecycle
 from safewriter._errors import (
     ArgumentTypeError,
+    InvisibleValueWarning,
     RunDirectoryError,
     RunLockedError,
     WriteErrorWarning,
@@ -372,12 +373,8 @@ class SafeSummaryWriter(SummaryWriter):
         default = isinstance(bins, str) and bins == "tensorflow" and max_bins is None
         if default and not hooks.hooked("add_histogram"):
             summary = summaries.histogram(tag, values, hooks.default_bins(self))
-        if summary is None:
-            super().add_histogram(
-                tag, values, global_step, **_given(bins=bins, walltime=walltime, max_bins=max_bins)
-            )
-        else:
-            self._get_file_writer().add_summary(summary, global_step, walltime)
+        options = {"bins": bins, "max_bins": max_bins}
+        self._write("add_histogram", summary, tag, values, global_step, walltime, **options)
 
     @valid_text
     def add_image(
@@ -393,15 +390,10 @@ class SafeSummaryWriter(SummaryWriter):
         `img_tensor` has the axes that `dataformats` names and 1, 3 or 4 channels: bytes in 0..255,
         or other numbers in 0..1. The PNG has the pixels of torch's in other, and often more, bytes.
         """
-        summary = None
-        if not hooks.hooked("add_image"):
-            summary = summaries.image(tag, img_tensor, dataformats)
-        if summary is None:
-            super().add_image(
-                tag, img_tensor, global_step, **_given(walltime=walltime, dataformats=dataformats)
-            )
-        else:
-            self._get_file_writer().add_summary(summary, global_step, walltime)
+        hooked = hooks.hooked("add_image")
+        summary = None if hooked else summaries.image(tag, img_tensor, dataformats)
+        options = {"dataformats": dataformats}
+        self._write("add_image", summary, tag, img_tensor, global_step, walltime, **options)
 
     @valid_text
     def add_images(
@@ -413,15 +405,29 @@ class SafeSummaryWriter(SummaryWriter):
         dataformats: str = "NCHW",
     ) -> None:
         """Write a batch of images as a grid, eight in a row; see :meth:`add_image`."""
-        summary = None
-        if not hooks.hooked("add_images"):
-            summary = summaries.image(tag, img_tensor, dataformats)
-        if summary is None:
-            super().add_images(
-                tag, img_tensor, global_step, **_given(walltime=walltime, dataformats=dataformats)
-            )
-        else:
-            self._get_file_writer().add_summary(summary, global_step, walltime)
+        hooked = hooks.hooked("add_images")
+        summary = None if hooked else summaries.image(tag, img_tensor, dataformats)
+        options = {"dataformats": dataformats}
+        self._write("add_images", summary, tag, img_tensor, global_step, walltime, **options)
+
+    @valid_text
+    def add_video(
+        self,
+        tag: str,
+        vid_tensor: Any,
+        global_step: int | None = None,
+        fps: float = 4,
+        walltime: float | None = None,
+    ) -> None:
+        """Write videos as one animated GIF; see torch's ``SummaryWriter.add_video``.
+
+        `vid_tensor` has the shape (videos, frames, channels, height, width) and 1, 3 or 4 channels:
+        bytes in 0..255, or other numbers in 0..1. moviepy is not needed. Raises
+        :class:`ArgumentValueError` for another shape, and for `fps` that is not positive.
+        """
+        hooked = hooks.hooked("add_video")
+        summary = None if hooked else summaries.video(tag, vid_tensor, fps)
+        self._write("add_video", summary, tag, vid_tensor, global_step, walltime, fps=fps)
 
     def add_text(
         self,
@@ -433,10 +439,16 @@ class SafeSummaryWriter(SummaryWriter):
         """Write a text, shown as Markdown; see torch's ``SummaryWriter.add_text``."""
         with valid_text:
             summary = None if hooks.hooked("add_text") else summaries.text(tag, text_string)
-            if summary is None:
-                super().add_text(tag, text_string, global_step, **_given(walltime=walltime))
-            else:
-                self._get_file_writer().add_summary(summary, global_step, walltime)
+            self._write("add_text", summary, tag, text_string, global_step, walltime)
+
+    def _write(
+        self, method: str, summary: Any, tag: str, data: Any, step: Any, when: Any, **options: Any
+    ) -> None:
+        """Write a summary unless it is empty, or what torch's method makes where there is none."""
+        if summary is None:
+            getattr(super(), method)(tag, data, step, **_given(walltime=when, **options))
+        elif summary.value:
+            self._get_file_writer().add_summary(summary, step, when)
 
     @valid_text
     def add_hparams(
@@ -528,6 +540,10 @@ class SafeSummaryWriter(SummaryWriter):
         if self._run.place.is_silent:
             return
         self._run.used = True
+        if not len(mat):
+            text = f"the embedding {tag!r} has no vectors, and is not written: TensorBoard's "
+            warn(InvisibleValueWarning, f"{text}Projector page could show none of this run then.")
+            return
         try:
             super().add_embedding(
                 mat,
@@ -636,7 +652,6 @@ for _name in (
     "add_histogram_raw",
     "add_image_with_boxes",
     "add_figure",
-    "add_video",
     "add_audio",
     "add_pr_curve",
     "add_pr_curve_raw",

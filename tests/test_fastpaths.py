@@ -23,7 +23,7 @@ from torch.utils.tensorboard import summary as torchs
 from torch.utils.tensorboard import writer as torchs_module
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
-from safewriter import SafeSummaryWriter
+from safewriter import InvisibleValueWarning, SafeSummaryWriter
 from safewriter._torch import summaries as _media
 from safewriter._torch.file_writer import RunFileWriter
 from tests.support import event_files, read_events, run_python
@@ -298,14 +298,16 @@ ARRAYS = st.sampled_from(
 
 
 def same_histogram(values: Any) -> None:
-    """Check that the short way gives torch's summary, or None where torch raises."""
+    """Check that the short way gives torch's summary, or an empty one where torch raises."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", InvisibleValueWarning)
         ours = _media.histogram("weights", values, default_bins())
         try:
             theirs = torchs.histogram("weights", values, default_bins())
         except ValueError:
-            assert ours is None
+            assert ours is not None
+            assert not ours.value
         else:
             assert ours is not None
             have, want = ours.value[0].histo, theirs.value[0].histo
@@ -422,6 +424,7 @@ def pictures(draw: st.DrawFn) -> tuple[Any, str]:
     return draw(hnp.arrays(dtype, shape, elements=elements)), layout
 
 
+@pytest.mark.filterwarnings("ignore::safewriter.InvisibleValueWarning")
 @settings(max_examples=200, deadline=None)
 @given(picture=pictures())
 def test_image_has_the_pixels_of_torchs(picture):
@@ -454,7 +457,6 @@ def test_image_of_any_tensor_has_the_pixels_of_torchs(tensor):
         ("add_image", (3, 20, 30), "CCW"),
         ("add_image", (2, 5, 20, 30), "NCHW"),
         ("add_image", (5, 20, 30), "CHW"),
-        ("add_image", (3, 0, 30), "CHW"),
         ("add_images", (3, 20, 30), "NCHW"),
         ("add_images", (2, 4, 20, 30), "NCHW"),
     ],
@@ -520,8 +522,6 @@ def _without_png(directory: Path) -> list[bytes]:
         lambda writer: writer.add_text("notes", None, 0),
         lambda writer: writer.add_text("notes", 5, 0),
         lambda writer: writer.add_histogram("h", [], 0),
-        lambda writer: writer.add_histogram("h", torch.zeros(0), 0),
-        lambda writer: writer.add_histogram("h", torch.tensor([float("nan")]), 0),
         lambda writer: writer.add_histogram("h", None, 0),
         lambda writer: writer.add_histogram("h", "word", 0),
         lambda writer: writer.add_image("i", [[0.5]], 0),

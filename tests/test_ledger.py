@@ -454,6 +454,7 @@ def test_a_step_that_goes_back_after_it_was_repeated_is_told_too(tmp_path):
             writer.add_scalar("loss", 2.0, 1)
 
 
+@pytest.mark.filterwarnings("ignore::safewriter.InvisibleValueWarning")
 @pytest.mark.parametrize("kind", ["histogram", "image", "text", "tensor"])
 def test_other_kinds_have_steps_too(tmp_path, kind):
     """A histogram, an image, a text or a tensor that goes back in step warns as a scalar does."""

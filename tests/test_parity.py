@@ -15,7 +15,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageSequence
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
@@ -45,16 +45,17 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def normalised(event: Event) -> tuple[bytes, list[Any]]:
-    """Return what of an event must be equal: no wall time, and for a PNG its pixels."""
+    """Return what of an event must be equal: no wall time, and for a PNG or GIF its pixels."""
     copy = Event()
     copy.CopyFrom(event)
     copy.ClearField("wall_time")
     pictures = []
     for value in copy.summary.value:
         encoded = value.image.encoded_image_string
-        if encoded.startswith(b"\x89PNG"):
+        if encoded.startswith((b"\x89PNG", b"GIF")):
             with Image.open(io.BytesIO(encoded)) as picture:
-                pictures.append((picture.mode, picture.size, picture.tobytes()))
+                for frame in ImageSequence.Iterator(picture):
+                    pictures.append((frame.mode, frame.size, frame.tobytes()))
             value.image.encoded_image_string = b""
     return copy.SerializeToString(deterministic=True), pictures
 

@@ -43,7 +43,7 @@ NO_STEP = INT64_MIN - 1
 
 # Bits of TagState.warned: every warning is given once per tag, but for steps that fall.
 _FELL, _TWICE_WARNED, _MISSING_WARNED = 1, 2, 4
-_KIND_WARNED, _VALUE_WARNED, _DOUBLE_WARNED = 8, 16, 32
+_KIND_WARNED, _VALUE_WARNED, _UNSEEN_WARNED = 8, 16, 32
 _FRACTION_WARNED, _SHARED_WARNED = 64, 128
 
 
@@ -224,14 +224,14 @@ class TagLedger:
         value: float | None = None,
         *,
         content: int | None = None,
-        double: bool = False,
+        unseen: str = "",
         given: Any = None,
     ) -> Verdict:
         """Judge one value that is about to be written; nothing is noted.
 
         `step` None means that the user gave none. `value` is the scalar, None for other kinds; what
-        `content` is tells theirs from another. `double` is whether it is in double precision, and
-        `given` what the user gave as step, where that is not the integer `step`.
+        `content` is tells theirs from another. `unseen` says, after the tag, why TensorBoard does
+        not show it. `given` is what the user gave as step, where that is not the integer `step`.
         """
         known = self.tags.get(tag)
         state = known or TagState(kind)
@@ -264,8 +264,9 @@ class TagLedger:
             self._judge_step(verdict, step, known, known.last)
         if value is not None and not math.isfinite(value) and not warned & _VALUE_WARNED:
             verdict.say(InvisibleValueWarning, _not_finite(tag, step, value), _VALUE_WARNED)
-        if double and not warned & _DOUBLE_WARNED:
-            verdict.say(InvisibleValueWarning, _double_precision(tag), _DOUBLE_WARNED)
+        if unseen and not warned & _UNSEEN_WARNED:
+            text = f"tag {_shown(tag, kind)!r} {unseen}"
+            verdict.say(InvisibleValueWarning, text, _UNSEEN_WARNED)
         if known is None and kind == "scalar":
             self._judge_order(verdict)
         return verdict
@@ -592,11 +593,4 @@ def _not_finite(tag: str, step: int | None, value: float) -> str:
     return (
         f"tag {tag!r} has the value {value} at step {step or 0}. TensorBoard cannot draw it: "
         f"the curve has a gap there{drawn}. Look for the cause in the training."
-    )
-
-
-def _double_precision(tag: str) -> str:
-    return (
-        f"tag {tag!r} is logged with double_precision=True. TensorBoard's default reader does "
-        "not show such scalars. Leave double_precision off."
     )

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from google.protobuf.message import EncodeError
 from google_crc32c import value as crc32c
-from tensorboard.compat.proto import types_pb2
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.writer import FileWriter
 
 from safewriter import _lifecycle
-from safewriter._errors import ArgumentValueError, tell
+from safewriter._errors import ArgumentValueError, InvisibleValueWarning, tell, warn
 from safewriter._kinds import scalar_value, value_kind
 from safewriter._ledger.ledger import INT64_MAX, INT64_MIN, TagLedger, Verdict
 from safewriter._run import session
@@ -26,11 +25,12 @@ from safewriter._run.registry import decide_by_reading, start_over, undecided
 from safewriter._run.run import Member, Run, ready
 from safewriter._torch.event_writer import RunEventWriter, make_event_writer, serialize, too_large
 from safewriter._torch.fast_scalar import FastScalar
+from safewriter._torch.unseen import EMPTY, ONE_OF_A_RUN, unseen
 
 # What has no points: the hparams plugin's messages carry no value, and this is a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
-# What has no points and no tag, in the ledger's contents.
-_GRAPH, _HPARAMS = "\0graph", "\0hparams"
+# What has no points, in the ledger's contents.
+_GRAPH, _HPARAMS, _LAYOUT = "\0graph", "\0hparams", "\0layout"
 
 
 class _Passing(NamedTuple):
@@ -273,6 +273,10 @@ class RunFileWriter(FileWriter if TYPE_CHECKING else object):  # type: ignore[mi
                     tell(verdict.notices)
                 step = verdict.step
                 verdicts.append(verdict)
+            elif value.tag == _LAYOUT_TAG:
+                _note_content(self._contents(), _LAYOUT, _content(value))
+            elif not value.HasField("metadata"):
+                warn(InvisibleValueWarning, f"tag {value.tag!r} {EMPTY}")
         if len(verdicts) > 1:
             for verdict in verdicts:
                 verdict.step = step  # One event has one step.
@@ -324,7 +328,7 @@ class RunFileWriter(FileWriter if TYPE_CHECKING else object):  # type: ignore[mi
         if pending is not None and contents.get(key, content) != content:
             start_over(self._member, _starts_over(key, None), pending)
             pending = undecided(self._member)
-        self._contents()[key] = content
+        _note_content(self._contents(), key, content)
         return pending is not None
 
     def _contents(self) -> dict[str, int]:
@@ -395,11 +399,11 @@ class RunFileWriter(FileWriter if TYPE_CHECKING else object):  # type: ignore[mi
     ) -> Verdict:
         kind = value_kind(value)
         number = scalar_value(value) if kind == "scalar" else None
-        double = kind == "scalar" and value.tensor.dtype == types_pb2.DT_DOUBLE
+        why = unseen(value, kind)
         content = _content(value) if number is None else None
         # Interned: protobuf makes a new string at each look, and the fast path keeps one too.
         return ledger.judge(
-            sys.intern(value.tag), kind, step, number, content=content, double=double, given=given
+            sys.intern(value.tag), kind, step, number, content=content, unseen=why, given=given
         )
 
     def _is_logged_anew(self, part: Part, tag: str, step: int) -> bool:
@@ -439,6 +443,12 @@ def _is_a_point(value: Summary.Value) -> bool:
 def _is_hparams(value: Summary.Value) -> bool:
     # What ends a session differs each time.
     return value.tag in ("_hparams_/experiment", session.START)
+
+
+def _note_content(contents: dict[str, int], key: str, content: int) -> None:
+    if key in ONE_OF_A_RUN and contents.get(key, content) != content:
+        warn(InvisibleValueWarning, ONE_OF_A_RUN[key])
+    contents[key] = content
 
 
 def _content(message: Any) -> int:

@@ -10,6 +10,7 @@ name                                                    without it
 ``torch.utils.tensorboard.writer.EventFileWriter``      tensorboard's own class is extended
 ``torch.utils.tensorboard._convert_np.make_np``         histograms and images by torch's own code
 ``torch.utils.tensorboard._utils.convert_to_HWC``       images by torch's own code
+``torch.utils.tensorboard._utils._prepare_video``       videos by torch's own code
 ``torch.utils.tensorboard.summary.text``                texts by torch's own code
 ``SummaryWriter.default_bins``                          histograms by torch's own code
 ======================================================  ===========================================
@@ -59,6 +60,7 @@ def _find(module: str, name: str) -> Any:
 
 make_np = _find("torch.utils.tensorboard._convert_np", "make_np")
 convert_to_hwc = _find("torch.utils.tensorboard._utils", "convert_to_HWC")
+prepare_video = _find("torch.utils.tensorboard._utils", "_prepare_video")
 text_summary = _find("torch.utils.tensorboard.summary", "text")
 
 

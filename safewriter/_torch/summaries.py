@@ -1,6 +1,7 @@
-"""Histograms, images and texts as torch summarizes them, by a shorter way.
+"""Histograms, images, videos and texts as torch summarizes them, by a shorter way.
 
-Each function returns the summary, or None where only torch's own code knows what to do, or say.
+Each function returns the summary, or None where only torch's own code knows what to do, or say. A
+summary without a value stands for what has nothing to show, which is told here and not written.
 What TensorBoard shows is the same: the same counts, limits and sums, the same pixels.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 
+from safewriter._errors import ArgumentValueError, InvisibleValueWarning, warn
 from safewriter._torch import hooks
 from safewriter._torch.fast_scalar import varint
 from safewriter._torch.png import COLOUR_TYPES, encode_png
@@ -70,8 +72,10 @@ def histogram(tag: str, values: Any, limits: Sequence[float] | None) -> Summary 
         return None
     bins = _bins_of(limits)
     array = hooks.make_np(values)
-    if bins is None or array.dtype.kind not in _NUMBERS or not array.size:
+    if bins is None or array.dtype.kind not in _NUMBERS:
         return None
+    if not array.size:
+        return _nothing(f"histogram {tag!r} is of no values")
     # In this order and type torch adds them up.
     flat = np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
     edges: _Floats = bins.edges
@@ -93,7 +97,7 @@ def histogram(tag: str, values: Any, limits: Sequence[float] | None) -> Summary 
     counts = np.diff(below)
     filled = counts.nonzero()[0]
     if not filled.size:
-        return None
+        return _nothing(f"histogram {tag!r} has only values that are NaN, infinite or beyond 1e20")
     # TensorBoard wants an empty bin before the first filled one.
     first, last = filled[0], filled[-1]
     shown = np.zeros(last - first + 2, "<f8")
@@ -140,30 +144,69 @@ def image(tag: str, tensor: Any, dataformats: str) -> Summary | None:
     array = hooks.make_np(tensor)
     if array.dtype.kind not in _NUMBERS:
         return None
+    if not array.size:
+        return _nothing(f"image {tag!r} of shape {array.shape} has no pixel")
     # Bytes first: what follows then moves a quarter of the data. They are laid out in torch's way.
-    pixels: _Bytes = hooks.convert_to_hwc(_to_bytes(array), dataformats)
-    height, width, channels = pixels.shape
-    if channels not in COLOUR_TYPES or not pixels.size:
+    pixels: _Bytes = hooks.convert_to_hwc(_to_bytes(tag, array), dataformats)
+    if pixels.shape[-1] not in COLOUR_TYPES:
         return None
-    return Summary(
-        value=[
-            Summary.Value(
-                tag=tag,
-                image=Summary.Image(
-                    height=height,
-                    width=width,
-                    colorspace=channels,
-                    encoded_image_string=encode_png(pixels),
-                ),
-            )
-        ]
+    return _image_summary(tag, pixels, encode_png(pixels))
+
+
+def video(tag: str, tensor: Any, fps: float) -> Summary | None:
+    """Summarize videos side by side, as torch's function does with moviepy: as animated GIF."""
+    if hooks.make_np is None or hooks.prepare_video is None:
+        return None
+    array = hooks.make_np(tensor)
+    if array.ndim != 5 or array.shape[2] not in (1, 3, 4):
+        raise ArgumentValueError(
+            f"video {tag!r} has the shape {array.shape}: pass (videos, frames, channels, height, "
+            "width) with 1, 3 or 4 channels",
+            argument="vid_tensor",
+        )
+    if not 0 < fps < float("inf"):
+        raise ArgumentValueError(
+            f"video {tag!r} has fps={fps}: pass how many frames to show in a second", argument="fps"
+        )
+    if not array.size:
+        return _nothing(f"video {tag!r} of shape {array.shape} has no pixel")
+    from safewriter._torch.gif import encode_gif  # Pillow is needed for this alone.
+
+    # In another type than bytes, which torch's function would make floats.
+    grid = hooks.prepare_video(_to_bytes(tag, array).astype(np.int16)).astype(np.uint8)
+    colours = grid[..., [0, 0, 0] if grid.shape[-1] == 1 else [0, 1, 2]]
+    return _image_summary(tag, grid[0], encode_gif(colours, fps))
+
+
+def _image_summary(tag: str, pixels: _Bytes, encoded: bytes) -> Summary:
+    height, width, channels = pixels.shape
+    image = Summary.Image(
+        height=height, width=width, colorspace=channels, encoded_image_string=encoded
     )
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
-def _to_bytes(array: npt.NDArray[Any]) -> _Bytes:
+def _nothing(cause: str) -> Summary:
+    warn(
+        InvisibleValueWarning,
+        f"{cause}. TensorBoard could show nothing of it, so nothing is written. Log it when there "
+        "is something to show; look for the cause where there should be.",
+    )
+    return Summary()
+
+
+def _to_bytes(tag: str, array: npt.NDArray[Any]) -> _Bytes:
     if array.dtype == np.uint8:
         return array
     scaled = np.multiply(array.astype(np.float32, copy=False), 255)
+    # A picture that was made larger may leave the range a little.
+    if scaled.min() < -64 or scaled.max() > 255 + 64:
+        warn(
+            InvisibleValueWarning,
+            f"picture {tag!r} has values outside 0..1, which is the range of all types but uint8. "
+            "TensorBoard shows what is below as 0 and what is above as 1, black and white. Pass "
+            "uint8 for 0..255, or bring the values to 0..1.",
+        )
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 

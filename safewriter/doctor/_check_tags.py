@@ -75,3 +75,6 @@ def _judge(name: str, tag: Tag) -> Iterator[tuple[str, str, dict[str, Any]]]:
             f" ({tag.not_finite:,} of {plural(tag.count, 'point')}).",
             {"step": tag.not_finite_from, "points": tag.not_finite} | count,
         )
+    if tag.empty:
+        message = f"{plural(tag.empty, 'value')} of {name!r} hold nothing to show."
+        yield "SW411", message, {"values": tag.empty} | count

@@ -178,6 +178,10 @@ cure = Log a scalar to see the run among the time series.
 fast = shows a random sample, the last point always included
 cure = Start TensorBoard with --samples_per_plugin, for example scalars=100000.
 
+[SW411 error: Values without data]
+fast = does not show them
+cure = torch's add_video writes them without moviepy 1. safewriter's needs no moviepy.
+
 # The tree.
 
 [SW501 error: A stray file with 'tfevents' in its name]

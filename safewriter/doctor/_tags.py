@@ -35,6 +35,7 @@ class Tag:
     file: int
     last_step: int
     bare: bool = False
+    empty: int = 0  # values without data
     count: int = 0
     last_value: float | int | None = None
     purged: bool = False
@@ -122,11 +123,14 @@ def add_value(tags: dict[str, Tag], file: int, step: int, value: Any) -> None:
     if tag is None:
         is_bare = what == "tensor" and kind == "tensor:"
         tag = tags[name] = Tag(kind, step, file, last_step=step, bare=is_bare)
+    elif tag.empty and not tag.count:  # what has no data has no kind
+        tag.kind = kind
     elif kind == "tensor:":  # the plugin need only be named with a tag's first value
         kind = tag.kind
     if kind != tag.kind and tag.other_kind is None:
         tag.other_kind, tag.other_step = kind, step
     if what is None:  # metadata alone is no point
+        tag.empty += not value.HasField("metadata")
         return
     if kind == "scalar" and what == "tensor":
         tag.doubles += value.tensor.dtype != types_pb2.DT_FLOAT

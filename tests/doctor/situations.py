@@ -412,6 +412,18 @@ SITUATIONS = [
         evidence={"kinds": ["text"]},
     ),
     Situation(
+        "video-without-moviepy",
+        "SW411",
+        _one_file(
+            _HEAD,
+            summary_record(Summary.Value(tag="v"), 0),
+            summary_record(Summary.Value(tag="v", image=Summary.Image(height=1, width=1)), 1),
+        ),
+        _SHOWN_HEAD,
+        _SHOWN_HEAD,
+        evidence={"tag": "v", "values": 1, "count": 1},
+    ),
+    Situation(
         "backup-beside",
         "SW501",
         _beside_whole(f"{name()}.bak", version_record(START) + scalars("a", range(4))),
