@@ -64,7 +64,7 @@ def _imports(name: str) -> None:
     for module in needed:
         importlib.import_module(module)
     if name in (OURS, PATCHED, BARE):
-        importlib.import_module("safewriter._patch")  # With all that is loaded on first use.
+        importlib.import_module("safewriter._patched")  # With all that is loaded on first use.
 
 
 def _line() -> bytes:

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from importlib import import_module
 from types import TracebackType
-from typing import Any, ClassVar
-
-from torch.utils.tensorboard.writer import SummaryWriter
+from typing import Any
 
 from safewriter import _lifecycle
 from safewriter._errors import ArgumentTypeError
-from safewriter._run.request import check_arguments
-from safewriter._torch import constructor, importing
-from safewriter._writer import SafeSummaryWriter
+from safewriter._run.request import check_arguments, make_request
+from safewriter._torch.importing import when_imported
 
-_SIGNATURE = inspect.signature(SafeSummaryWriter.__init__)
-# The arguments of torch that a writer has even if only torch's own __init__ ran.
-_TORCHS = frozenset(inspect.signature(SummaryWriter.__init__).parameters) - {"comment"}
+# Torch's writer is imported by the program: trackers hook that import.
+_TORCHS = "torch.utils.tensorboard.writer"
+_KEYWORDS = tuple(inspect.signature(make_request).parameters)
 
 # Those in force, the latest last. ``state_lock`` protects it.
 _patches: list[Patch] = []
-
-
-class PatchedSummaryWriter(SafeSummaryWriter):
-    """What ``SummaryWriter(...)`` makes while patched: a safe writer with the patch's defaults."""
-
-    _defaults: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = _SIGNATURE.bind_partial(self, *args, **kwargs).arguments
-        given.pop("self")
-        super().__init__(**{**self._defaults, **given})
 
 
 class Patch:
@@ -61,7 +49,7 @@ class Patch:
         with _lifecycle.state_lock:
             if self in _patches:
                 _patches.remove(self)
-            _apply()
+        _apply()
 
 
 def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
@@ -80,11 +68,11 @@ def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
     :class:`RunDirectoryError` at once for an unknown keyword or a value that no writer could take,
     and then nothing is patched.
     """
-    unknown = sorted(set(defaults) - set(_SIGNATURE.parameters) | set(defaults) & {"self"})
+    unknown = sorted(set(defaults) - set(_KEYWORDS))
     if unknown:
         raise ArgumentTypeError(
             f"patch() got {', '.join(map(repr, unknown))}, but its keywords are tensorboardx "
-            f"and those of SafeSummaryWriter: {', '.join(list(_SIGNATURE.parameters)[1:])}",
+            f"and those of SafeSummaryWriter: {', '.join(_KEYWORDS)}",
             argument=unknown[0],
         )
     if tensorboardx is not True:
@@ -93,9 +81,9 @@ def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
     made = Patch(defaults)
     with _lifecycle.state_lock:
         _patches.append(made)
-        _apply()
+    when_imported(_TORCHS, _apply)
     if tensorboardx:
-        importing.reach()
+        when_imported("tensorboardX.writer", _reach_tensorboardx)
     return made
 
 
@@ -103,7 +91,7 @@ def unpatch() -> None:
     """Undo every :func:`patch`; writers made meanwhile stay as they are, and safe."""
     with _lifecycle.state_lock:
         _patches.clear()
-        _apply()
+    _apply()
 
 
 def is_patched() -> bool:
@@ -112,13 +100,19 @@ def is_patched() -> bool:
 
 
 def _apply() -> None:
-    defaults = {"tensorboardx": bool(_patches), **(_patches[-1]._defaults if _patches else {})}
-    tensorboardx = defaults.pop("tensorboardx")
-    PatchedSummaryWriter._defaults = defaults
-    PatchedSummaryWriter._unasked = {
-        name: value for name, value in defaults.items() if name not in _TORCHS
-    }
-    constructor.choose(PatchedSummaryWriter if _patches else None, tensorboardx=tensorboardx)
+    if _TORCHS not in sys.modules:
+        return  # Done when the program imports it.
+    from safewriter import _patched  # Not under the lock: this may wait for another thread.
+
+    with _lifecycle.state_lock:
+        _patched.choose(_patches[-1]._defaults if _patches else None)
+
+
+def _reach_tensorboardx() -> None:
+    import_module(_TORCHS)  # Before what is based on it: that import is waited for, too.
+    from safewriter import _patched
+
+    _patched.reach_tensorboardx()
 
 
 for _public in (patch, unpatch, is_patched):
