@@ -199,11 +199,12 @@ def _to_bytes(tag: str, array: npt.NDArray[Any]) -> _Bytes:
     if array.dtype == np.uint8:
         return array
     scaled = np.multiply(array.astype(np.float32, copy=False), 255)
-    # A picture that was made larger may leave the range a little.
-    if scaled.min() < -64 or scaled.max() > 255 + 64:
+    # Pictures in -1..1, or some deviations around a mean, are what networks see and make: they are
+    # cut as well, but people log them knowingly. Of what is in 0..255 only white is left.
+    if scaled.min() < -8 * 255 or scaled.max() > 8 * 255:
         warn(
             InvisibleValueWarning,
-            f"picture {tag!r} has values outside 0..1, which is the range of all types but uint8. "
+            f"picture {tag!r} has values far outside 0..1, the range of all types but uint8. "
             "TensorBoard shows what is below as 0 and what is above as 1, black and white. Pass "
             "uint8 for 0..255, or bring the values to 0..1.",
         )

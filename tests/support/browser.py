@@ -33,14 +33,14 @@ class Browser:
         self.page: Any = None
 
     def __enter__(self) -> Browser:
-        chromium = self._playwright.__enter__().chromium
-        arguments = ["--no-sandbox", "--disable-gpu"]
-        self._browser = chromium.launch(executable_path=_CHROMIUM, args=arguments)
-        self._new_page()
+        self._chromium = self._playwright.__enter__().chromium
+        self._launch()
         return self
 
-    def _new_page(self, height: int = 1600) -> None:
-        self.page = self._browser.new_page(viewport={"width": 1300, "height": height})
+    def _launch(self) -> None:
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        self._browser = self._chromium.launch(executable_path=_CHROMIUM, args=arguments)
+        self.page = self._browser.new_page(viewport={"width": 1300, "height": 1600})
 
     def __exit__(self, *_: object) -> None:
         self._browser.close()
@@ -49,11 +49,11 @@ class Browser:
     def open(self, dashboard: str, anew: bool = False) -> None:
         """Show a page, such as ``images``, unless it is there already.
 
-        With `anew`, in a new tab: a tab goes on drawing the pages that it had.
+        With `anew`, in a new browser: the old one goes on drawing the pages that it had.
         """
         if anew:
-            self.page.close()
-            self._new_page(400)
+            self._browser.close()
+            self._launch()
         if anew or not self._dashboard:
             # Time Series draws cards that are not asked for as well, which takes seconds.
             self.page.goto(f"{self._url}?darkMode=false&tagFilter={self._tags}#{dashboard}")
