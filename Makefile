@@ -10,7 +10,7 @@ demo: $(VENV)/.installed-examples
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not stress"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stress"
 
 # Real frameworks and trackers, in an environment of their own.
 ECOSYSTEM := .venv-ecosystem
