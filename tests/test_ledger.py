@@ -615,7 +615,9 @@ def test_a_step_that_equals_an_integer_is_one(tmp_path, step):
     assert [event.step for event in read_events(tmp_path)] == [0, 1, 3]
 
 
-@pytest.mark.parametrize("step", [float("nan"), float("inf"), "ten", [1], object()], ids=repr)
+@pytest.mark.parametrize(
+    "step", [float("nan"), float("inf"), "ten", [1], object()], ids=lambda step: type(step).__name__
+)
 def test_a_step_that_is_no_number_is_refused(tmp_path, step):
     """What cannot be a step raises, as with torch, and nothing is written."""
     with SafeSummaryWriter(tmp_path, unique=False) as writer:

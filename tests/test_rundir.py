@@ -749,7 +749,9 @@ def test_a_current_directory_that_is_gone(tmp_path, monkeypatch):
     assert log_to(tmp_path / "logs").parent == tmp_path / "logs"
 
 
-@pytest.mark.parametrize("log_dir", [object(), ["logs"], {"logs": 1}], ids=repr)
+@pytest.mark.parametrize(
+    "log_dir", [object(), ["logs"], {"logs": 1}], ids=["object", "list", "dict"]
+)
 def test_what_is_no_path(cwd, log_dir):
     """What cannot be meant as a path raises a TypeError that names it, and makes nothing."""
     with pytest.raises(ArgumentTypeError, match=r"log_dir is .*, but must be a path") as caught:
