@@ -6,12 +6,38 @@ import inspect
 import sys
 from importlib import import_module
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safewriter import _lifecycle
 from safewriter._errors import ArgumentTypeError
 from safewriter._run.request import check_arguments, make_request
 from safewriter._torch.importing import when_imported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Literal, TypedDict
+
+    from typing_extensions import Unpack
+
+    from safewriter._run.request import StrPath
+
+    class Defaults(TypedDict, total=False):
+        """The keyword arguments of a writer, for editors and type checkers."""
+
+        log_dir: StrPath | None
+        comment: str
+        purge_step: int | None
+        max_queue: int
+        flush_secs: float
+        filename_suffix: str
+        unique: bool
+        resume: bool
+        root: StrPath | None
+        join: bool | None
+        ranks: Literal["all", "zero"]
+        train_tags: Iterable[str]
+        eval_tags: Iterable[str]
+
 
 # Torch's writer is imported by the program: trackers hook that import.
 _TORCHS = "torch.utils.tensorboard.writer"
@@ -52,7 +78,7 @@ class Patch:
         _apply()
 
 
-def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
+def patch(*, tensorboardx: bool = True, **defaults: Unpack[Defaults]) -> Patch:
     """Make ``torch.utils.tensorboard.SummaryWriter(...)`` make safe writers, everywhere.
 
     It does not matter where the name was imported, before or after. Calling a subclass makes an
@@ -68,7 +94,8 @@ def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
     :class:`RunDirectoryError` at once for an unknown keyword or a value that no writer could take,
     and then nothing is patched.
     """
-    unknown = sorted(set(defaults) - set(_KEYWORDS))
+    given: dict[str, Any] = {**defaults}
+    unknown = sorted(set(given) - set(_KEYWORDS))
     if unknown:
         raise ArgumentTypeError(
             f"patch() got {', '.join(map(repr, unknown))}, but its keywords are tensorboardx "
@@ -76,9 +103,9 @@ def patch(*, tensorboardx: bool = True, **defaults: Any) -> Patch:
             argument=unknown[0],
         )
     if tensorboardx is not True:
-        defaults["tensorboardx"] = tensorboardx
-    check_arguments(defaults)
-    made = Patch(defaults)
+        given["tensorboardx"] = tensorboardx
+    check_arguments(given)
+    made = Patch(given)
     with _lifecycle.state_lock:
         _patches.append(made)
     when_imported(_TORCHS, _apply)
@@ -114,6 +141,17 @@ def _reach_tensorboardx() -> None:
 
     _patched.reach_tensorboardx()
 
+
+# For those who ask the function itself, such as IPython's completion.
+patch.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.signature(patch).parameters["tensorboardx"],
+        *(
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(make_request).parameters.values()
+        ),
+    ]
+)
 
 for _public in (patch, unpatch, is_patched):
     _public.__module__ = "safewriter"

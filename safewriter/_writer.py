@@ -466,7 +466,7 @@ class SafeSummaryWriter(SummaryWriter):
         one. Keys of another call are added, or take the place of those that were there: a
         TensorBoard that shows the run already shows that after its next start. The row ends with
         the run, as a success or a failure. Values may be nested and of any type: see
-        ``docs/every-add.md``. `hparam_domain_discrete` makes TensorBoard take the columns for all
+        ``docs/hparams.md``. `hparam_domain_discrete` makes TensorBoard take the columns for all
         runs from this one.
 
         With `run_name`, torch's layout: a run of that name below this one, with its own metrics.

@@ -18,6 +18,7 @@ from safewriter import DataWarning, SafeSummaryWriter
 from safewriter._torch import hparams
 from safewriter.events import event_files, read_events
 from tests.support.both_readers import READERS
+from tests.support.browser import Browser
 from tests.support.processes import run_python
 from tests.support.readers import read_runs, read_scalars
 from tests.support.tensorboard_server import Reader, TensorBoardServer
@@ -104,6 +105,19 @@ def test_runs_with_other_keys_are_all_shown(tmp_path, starts):
     ]
     assert {row["status"] for row in rows.values()} == {"SUCCESS"}
     assert len({path.parent for path in tmp_path.rglob("*tfevents*")}) == len(TRIALS)
+
+
+def test_the_page_has_a_row_for_each_run(tmp_path):
+    """In a browser, the page shows the columns, the rows by what tells them apart, the metrics."""
+    for number, trial in enumerate(TRIALS):
+        with SafeSummaryWriter(tmp_path, comment=f"trial{number}") as writer:
+            writer.add_hparams(trial, {"accuracy": 0.25 * number})
+    with TensorBoardServer(tmp_path) as server:
+        server.settle()
+        with Browser(server.url) as browser:
+            browser.open("hparams")
+            for text in ("lr", "width", "depth", "seed", "trial0", "trial1", "trial2", "0.50000"):
+                browser.page.get_by_text(text).first.wait_for(timeout=30_000)
 
 
 def test_with_torchs_writer_columns_vanish(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
+import inspect
 import os
 import pickle
 import sys
@@ -211,7 +212,7 @@ def test_safe_arguments_are_taken_by_the_call(tmp_path):
 def test_an_unknown_default_is_refused(tmp_path, keyword):
     """A keyword that no writer takes raises, names the ones there are, and patches nothing."""
     with pytest.raises(TypeError, match=f"{keyword}.*log_dir, comment, .*unique, resume, root"):
-        patch(**{keyword: True})
+        patch(**{keyword: True})  # type: ignore[arg-type]
     assert_stock(SummaryWriter(str(tmp_path)), tmp_path)
 
 
@@ -219,7 +220,7 @@ def test_a_refused_default_keeps_the_earlier_patch(tmp_path):
     """A TypeError leaves patch and defaults as they were."""
     patch(unique=False)
     with pytest.raises(TypeError):
-        patch(uniqe=True)
+        patch(uniqe=True)  # type: ignore[call-arg]
     assert log(SummaryWriter(str(tmp_path))) == str(tmp_path)
     assert made_by(tmp_path) == {"safewriter"}
 
@@ -670,3 +671,13 @@ def test_many_threads_make_writers_while_patching(tmp_path):
     for thread in threads:
         thread.join(60)
     assert errors == []
+
+
+def test_patch_has_the_keywords_of_a_writer_for_completion():
+    """Who asks for patch()'s signature finds each keyword that it takes, and its default."""
+    parameters = inspect.signature(patch).parameters
+    writers = list(inspect.signature(SafeSummaryWriter.__init__).parameters.values())[1:]
+    assert {name: p.default for name, p in parameters.items()} == {
+        "tensorboardx": True,
+        **{p.name: p.default for p in writers},
+    }

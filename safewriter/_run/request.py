@@ -52,7 +52,7 @@ class RunRequest:
 
 
 def make_request(
-    log_dir: StrPath | None,
+    log_dir: StrPath | None = None,
     comment: str = "",
     purge_step: int | None = None,
     max_queue: int = 10,

@@ -271,7 +271,7 @@ def test_a_refused_patch_patches_nothing(tmp_path):
 
     unpatch()
     with pytest.raises(ArgumentTypeError) as raised:
-        patch(uniqe=True)
+        patch(uniqe=True)  # type: ignore[call-arg]
     assert raised.value.argument == "uniqe"
     with SummaryWriter(str(tmp_path)) as writer:
         assert not isinstance(writer, SafeSummaryWriter)

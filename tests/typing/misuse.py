@@ -27,5 +27,7 @@ directory: int = writer.get_logdir()  # type: ignore[assignment]
 
 patch(True)  # type: ignore[call-arg]
 patch(tensorboardx="no")  # type: ignore[arg-type]
+patch(log_dirs="runs")  # type: ignore[call-arg]
+patch(ranks="zer")  # type: ignore[arg-type]
 unpatch(True)  # type: ignore[call-arg]
 safewriter.SafeWriter  # type: ignore[attr-defined]  # noqa: B018
