@@ -24,6 +24,9 @@ hypothesis.settings.load_profile("safewriter")
 # A shell starts what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# pytest-xdist sets it for its workers: what prints to no terminal would be as narrow as one.
+os.environ.pop("COLUMNS", None)
+
 
 @pytest.fixture(autouse=True)
 def _no_places_of_other_tests() -> None:
