@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import enum
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from safewriter import DataWarning, SafeSummaryWriter
+from safewriter._run import session
 from safewriter._torch import hparams
 from safewriter.events import event_files, read_events
 from tests.support.both_readers import READERS
@@ -313,6 +315,16 @@ def test_a_sweep_of_mixed_types(tmp_path):
     names = [row["name"] for row in rows.values()]
     assert len({name.split()[0] for name in names}) == 50
     assert names[0].split()[0].startswith("trial")
+
+
+def test_a_run_that_is_gone_stops_nothing(tmp_path):
+    """Another end of a session whose directory was deleted raises nothing and makes nothing."""
+    run = tmp_path / "run"
+    with SafeSummaryWriter(run, unique=False) as writer:
+        writer.add_hparams({"lr": 0.5}, {})
+    shutil.rmtree(run)
+    session.replace(str(run), 2)
+    assert not run.exists()
 
 
 def test_a_domain_is_written_as_torch_writes_it(tmp_path):

@@ -98,24 +98,26 @@ def replace(directory: str, status: int | None, start: Summary | None = None) ->
 
     Nothing is shown differently where the disk refuses: training goes on.
     """
-    summaries = [start or _first(directory, START)]
-    if status is not None:
-        summaries.append(_end_of(status))
     now = time.time()
-    records = [version_record()]
-    for summary in filter(None, summaries):
-        records.append(frame(Event(wall_time=now, summary=summary).SerializeToString()))
+    hidden = os.path.join(directory, f".session-{secrets.token_hex(8)}")
     with DiskErrorsIgnored():
+        summaries = [start or _first(directory, START)]
+        if status is not None:
+            summaries.append(_end_of(status))
+        records = [version_record()]
+        for summary in filter(None, summaries):
+            records.append(frame(Event(wall_time=now, summary=summary).SerializeToString()))
         names = [name for name in os.listdir(directory) if MARK in name]
         stamp = min((newest_timestamp([name]) for name in names), default=int(now)) - 1
         tail = f"{stamp:010d}.{socket.gethostname()}.{os.getpid()}.00{_SUFFIX}"
-        hidden = os.path.join(directory, f".session-{secrets.token_hex(8)}")
         with open(hidden, "xb") as file:
             file.write(b"".join(records))
         os.rename(hidden, os.path.join(directory, f"events.out.tfevents.{tail}"))
         for name in names:
             if name.endswith(_SUFFIX):
                 os.unlink(os.path.join(directory, name))
+    with DiskErrorsIgnored():
+        os.unlink(hidden)  # What a full disk has left of it.
 
 
 def _first(directory: str, tag: str) -> Summary | None:
