@@ -26,6 +26,11 @@ _TIMES = (
 )
 
 
+#: The run that torch makes for each add_hparams without a name. We write into the run itself, and
+#: no description of the columns, which would hide those of other runs.
+_UNNAMED_HPARAMS = re.compile(r"\d{10}\.\d+")
+
+
 def _without_times(path: str) -> str:
     for pattern, name in _TIMES:
         path = pattern.sub(name, path)
@@ -92,8 +97,13 @@ def outcome(directory: Path, warnings: Path) -> Outcome:
     started = [(events[0].wall_time, file, events) for file, events in _files(directory)]
     for _, file, events in sorted(started, key=lambda item: item[:2]):
         points = runs.setdefault(file.parent, [])
+        unnamed = _UNNAMED_HPARAMS.fullmatch(file.parent.name)
         for event in events:
-            points += _points(event, str(directory))
+            points += (
+                point
+                for point in _points(event, str(directory))
+                if not (unnamed and point[0] == "_hparams_/experiment")
+            )
     warned = warnings.read_text(encoding="utf-8").splitlines() if warnings.exists() else []
     return Outcome(directory, runs, warned)
 
@@ -142,8 +152,10 @@ def differences(
     mine, theirs = ours.points(measured), stock.points(measured)
     found += [f"stock has {point}, {count} times more" for point, count in (theirs - mine).items()]
     found += [f"stock lacks {point}, {count} times" for point, count in (mine - theirs).items()]
-    if names is not None and ours.names != sorted(names):
-        found.append(f"the directories are {ours.names}, not {sorted(names)}")
+    if names is not None:
+        names = sorted(name for name in names if not name.endswith("/<seconds>"))
+        if ours.names != names:
+            found.append(f"the directories are {ours.names}, not {names}")
     found += [
         f"{run.relative_to(ours.directory)} holds event files and no data"
         for run, points in ours.runs.items()
