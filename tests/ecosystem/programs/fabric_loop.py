@@ -16,3 +16,5 @@ for step in range(10):
     fabric.log("train/loss", loss, step=step)
     if step % 5 == 4:
         fabric.log_dict({"val/loss": loss * 2, "val/acc": 0.5}, step=step)
+# Stock torch loses its last events at the end of the program, now and then.
+fabric.logger.finalize("success")

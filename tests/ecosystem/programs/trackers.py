@@ -151,7 +151,9 @@ def log():
             if step % 5 == 4:
                 writer.add_scalar("val/loss", 2.0 / (step + 1), step)
                 writer.add_scalar("val/acc", step / 10, global_step=step, **new_style)
-        writer.add_hparams({"lr": 0.1, "size": 4}, {"best": 0.5}, **{name: "hparams"})
+        # Of two directories of tensorboardX's wandb reads one, also without us.
+        if sys.argv[1:3] != ["wandb", "tensorboardX"]:
+            writer.add_hparams({"lr": 0.1, "size": 4}, {"best": 0.5}, **{name: "hparams"})
 
 
 def log_baseline():
