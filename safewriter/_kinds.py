@@ -7,6 +7,9 @@ from typing import Any
 
 from tensorboard.compat.proto import types_pb2
 
+#: The tag of what begins a session of the hparams plugin.
+SESSION_START = "_hparams_/session_start_info"
+
 _FLOAT = struct.Struct("<f").unpack_from
 _DOUBLE = struct.Struct("<d").unpack_from
 

@@ -21,6 +21,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 
 from safewriter._disk.file_names import MARK, newest_timestamp
 from safewriter._disk.open_files import DiskErrorsIgnored
+from safewriter._kinds import SESSION_START
 from safewriter._run.ending import FINISHED, Ending
 from safewriter._tfrecord import frame, version_record
 from safewriter.events import event_files, read_events
@@ -28,7 +29,7 @@ from safewriter.events import event_files, read_events
 if TYPE_CHECKING:
     from safewriter._run.part import Part
 
-START, END = "_hparams_/session_start_info", "_hparams_/session_end_info"
+START, END = SESSION_START, "_hparams_/session_end_info"
 
 # Of TensorBoard's Status. Who writes both ends of a session at once has its own idea of it.
 _SUCCESS, _FAILURE, _RUNNING = 1, 2, 3

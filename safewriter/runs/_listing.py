@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safewriter._kinds import SESSION_START
 from safewriter.events import RunStatus, RunSummary, run_record, run_status, summarise
 from safewriter.runs._names import printable
 from safewriter.runs._user import User
 from safewriter.runs._walk import Directory, Progress, counted, walk
-
-_HPARAMS_TAG = "_hparams_/session_start_info"
 
 
 @dataclass(frozen=True)
@@ -173,5 +172,5 @@ def _part_of(name: str, tags: Sequence[str], tokens: dict[str, set[str]]) -> str
         above = os.path.dirname(above) or os.curdir
     below = name.removeprefix(above + os.sep)
     is_series = len(tags) == 1 and below.startswith(tags[0].replace("/", "_") + "_")
-    is_hparams = _HPARAMS_TAG in tags and tokens[name] <= tokens[above]
+    is_hparams = SESSION_START in tags and tokens[name] <= tokens[above]
     return above if is_series or is_hparams else None
